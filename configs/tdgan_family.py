@@ -1,0 +1,93 @@
+"""Fields that all TDGAN configurations share; the values are the papers' (spec TDGAN 3 to 7)."""
+
+from ml_collections import ConfigDict
+
+
+def tdgan_config() -> ConfigDict:
+    """TDGAN as released: full size, faithful schedule and routing; data sets are left open."""
+    config = ConfigDict()
+    config.name = ""  # name of the run folder; set by each file
+    config.family = "tdgan"
+    config.seed = 0
+
+    config.model = ConfigDict()
+    config.model.image_size_px = 128
+    config.model.image_channels = 1  # 1: gray, 3: colour
+    config.model.width_multiplier = 1.0  # of all layers, heads included
+    config.model.noise_channels = 256  # N_z
+    config.model.num_residual_convolutions = 6  # N_b
+    config.model.dropout_rate = 0.5
+
+    config.data = ConfigDict()
+    config.data.directory = ""  # prepared datasets; "": TFDS's default
+    config.data.faces = ConfigDict()
+    config.data.faces.dataset = ""
+    config.data.faces.builder_config = ""  # "": the dataset's first one
+    config.data.faces.split = "train"
+    config.data.expressions = ConfigDict()
+    config.data.expressions.dataset = ""
+    config.data.expressions.builder_config = ""
+    config.data.expressions.train_split = "train"
+    config.data.expressions.test_split = "test"
+    config.data.test_transform = "resize"  # "resize": whole image; "centre_crop": as trained
+    config.data.validation_fraction = 0.1  # of the training examples, whole subjects
+    config.data.pairing = "fixed"  # or "random": anew each epoch
+    config.data.augment_faces = False  # random crop and flip for the face branch too
+    config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
+    config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
+    config.data.num_workers = 0  # worker processes; 0: threads
+
+    config.training = ConfigDict()
+    config.training.epochs = 100
+    config.training.batch_size = 32  # over all devices
+    config.training.face_discriminator_gap = 5  # steps between its updates
+    config.training.expression_discriminator_gap = 10
+    # First steps without generator updates, both discriminators updated each time.
+    config.training.discriminator_warmup_steps = 0
+
+    config.learning_rate = ConfigDict()  # of Adam, by network
+    config.learning_rate.face_encoder = 1e-4
+    config.learning_rate.expression_encoder = 1e-4
+    config.learning_rate.expression_head = 1e-4
+    config.learning_rate.decoder = 1e-4
+    config.learning_rate.face_discriminator = 1e-4
+    config.learning_rate.expression_discriminator = 1e-4
+
+    config.loss = ConfigDict()
+    config.loss.adversarial_face_weight = 0.2  # lambda_G_f
+    config.loss.adversarial_expression_weight = 0.8  # lambda_G_e
+    config.loss.perceptual_weight = 1.0  # lambda_per_f
+    config.loss.consistency_weight = 5.0  # lambda_DIC
+    # Weight of the label loss in the expression encoder; 0: the head alone learns from labels.
+    config.loss.label_gradient_weight = 0.0
+    config.loss.perceptual_network = "face_discriminator"  # or "face_encoder"
+
+    config.evaluation = ConfigDict()
+    config.evaluation.selection = "validation"  # or "test": the released program's habit
+    config.evaluation.batch_size = 64
+    config.evaluation.yardsticks = False  # simple classifiers beside the result
+
+    config.log = ConfigDict()
+    config.log.every_steps = 5
+    config.log.samples_every_steps = 100  # within each epoch, from its step 0
+    config.log.checkpoint_every_steps = 500
+
+    config.parallel = ConfigDict()
+    config.parallel.mapping = "shard_map"  # or "pmap"
+    return config
+
+
+def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
+    """The same structure at the smallest size: drawn faces, seconds to run, for tests and tries."""
+    config.name += "_tiny"
+    config.model.image_size_px = 32
+    config.model.width_multiplier = 1 / 16
+    config.model.noise_channels = 4
+    config.model.num_residual_convolutions = 1
+    config.training.epochs = 2
+    config.training.batch_size = 4
+    config.log.every_steps = 1
+    config.log.samples_every_steps = 4
+    config.log.checkpoint_every_steps = 3
+    config.evaluation.batch_size = 8
+    return config

@@ -1,0 +1,1 @@
+"""One TFDS folder per dataset: builder, test, README, citation and tags."""

@@ -1,0 +1,1 @@
+"""AT&T (ORL) faces: 40 people, ten photographs each."""

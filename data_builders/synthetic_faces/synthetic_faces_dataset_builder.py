@@ -1,0 +1,81 @@
+"""TFDS builder of the embedded dataset `synthetic_faces`."""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_builders.synthetic_faces.factors import FACTOR_NAMES, NUM_IDENTITIES, SPLITS
+from data_builders.synthetic_faces.workers import draw_split, picture_factors
+from tdgan_jax.expressions import BASIC_EXPRESSIONS
+
+
+@dataclasses.dataclass
+class SyntheticFacesConfig(tfds.core.BuilderConfig):
+    """Size of the pictures; the factors are the same in every size."""
+
+    image_size_px: int = 128
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Faces drawn by a program from stored factors; nothing is downloaded."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    # The first one is the default.
+    BUILDER_CONFIGS = [
+        SyntheticFacesConfig(name="128", description="128x128 pixels.", image_size_px=128),
+        SyntheticFacesConfig(name="64", description="64x64 pixels.", image_size_px=64),
+    ]
+
+    @property
+    def _image_size_px(self) -> int:
+        assert isinstance(self.builder_config, SyntheticFacesConfig)
+        return self.builder_config.image_size_px
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        size = self._image_size_px
+        identities = [f"identity_{number:03d}" for number in range(NUM_IDENTITIES)]
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
+                    "expression": tfds.features.ClassLabel(names=list(BASIC_EXPRESSIONS)),
+                    "identity": tfds.features.ClassLabel(names=identities),
+                    "subject": tfds.features.Text(),
+                    "file": tfds.features.Text(),
+                    "factors": tfds.features.Tensor(
+                        shape=(len(FACTOR_NAMES),),
+                        dtype=np.float32,
+                        doc="in the order of data_builders.synthetic_faces.factors.FACTOR_NAMES",
+                    ),
+                }
+            ),
+            supervised_keys=("image", "expression"),
+            metadata=tfds.core.MetadataDict(factor_names=list(FACTOR_NAMES)),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+        del dl_manager  # Nothing is downloaded.
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for picture, png in draw_split(split, self._image_size_px):
+            subject = f"identity_{picture.identity:03d}"
+            file = f"{split}/{subject}/{picture.expression}_{picture.sample:02d}.png"
+            yield (
+                file,
+                {
+                    "image": io.BytesIO(png),
+                    "expression": picture.expression,
+                    "identity": subject,
+                    "subject": subject,
+                    "file": file,
+                    "factors": picture_factors(picture),
+                },
+            )

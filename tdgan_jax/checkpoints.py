@@ -1,0 +1,116 @@
+"""Checkpoints of a run: the only file that knows Orbax.
+
+`checkpoints/latest` holds the whole state of training with the run's progress;
+`checkpoints/best_<selection>` the parameters alone of the epoch that a selection chose. A save is
+complete or absent: Orbax writes under a temporary name and renames, and the previous checkpoint is
+deleted only after that.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from tdgan_jax.errors import UserError
+
+LATEST = "latest"
+
+Tree = Any
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, folder: Path):
+        """Opens a folder, made when something is saved; unfinished saves in it are removed."""
+        # Orbax reports every save and restore at level INFO or WARNING.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._folder = folder.absolute()
+        self._managers: dict[str, ocp.CheckpointManager] = {}
+
+    def _manager(self, name: str) -> ocp.CheckpointManager:
+        if name not in self._managers:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            )
+            self._managers[name] = ocp.CheckpointManager(self._folder / name, options=options)
+        return self._managers[name]
+
+    def _save(self, name: str, step: int, tree: Tree, progress: dict[str, Any]) -> None:
+        manager = self._manager(name)
+        try:
+            if step in manager.all_steps():
+                manager.delete(step)
+            manager.save(
+                step,
+                args=ocp.args.Composite(
+                    tree=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(progress)
+                ),
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot save the checkpoint of step {step} in {self._folder / name}: "
+                f"{str(error).splitlines()[0]}; the previous checkpoint is intact"
+            ) from error
+
+    def _restore(self, name: str, template: Tree) -> tuple[Tree, dict[str, Any]]:
+        manager = self._manager(name)
+        restored = manager.restore(
+            manager.latest_step(),
+            args=ocp.args.Composite(
+                tree=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
+            ),
+        )
+        return restored["tree"], restored["progress"]
+
+    def latest_step(self) -> int | None:
+        """Step of the latest whole state; None in a new run."""
+        if not (self._folder / LATEST).is_dir():
+            return None
+        return self._manager(LATEST).latest_step()
+
+    def save_latest(self, step: int, state: Tree, progress: dict[str, Any]) -> None:
+        """Saves the whole state and replaces the previous one.
+
+        Raises:
+            UserError: If the disk refuses; the previous checkpoint is intact.
+        """
+        self._save(LATEST, step, state, progress)
+
+    def restore_latest(self, template: Tree) -> tuple[Tree, dict[str, Any]]:
+        """Reads the latest state, with the structure and placement of a template.
+
+        Args:
+            template: A state of the same structure, arrays or shape structs with sharding.
+
+        Returns:
+            The state and the progress that was saved with it.
+        """
+        return self._restore(LATEST, template)
+
+    def save_best(
+        self, selection: str, step: int, parameters: Tree, progress: dict[str, Any]
+    ) -> None:
+        """Saves the parameters that a selection prefers to all before.
+
+        Raises:
+            UserError: If the disk refuses; the previous checkpoint is intact.
+        """
+        self._save(f"best_{selection}", step, parameters, progress)
+
+    def restore_best(self, selection: str, template: Tree) -> tuple[Tree, dict[str, Any]]:
+        """Reads the parameters that a selection chose, and their progress.
+
+        Raises:
+            UserError: If that selection has chosen nothing yet.
+        """
+        if not (self._folder / f"best_{selection}").is_dir():
+            raise UserError(f"{self._folder} holds no checkpoint chosen on {selection!r}")
+        return self._restore(f"best_{selection}", template)
+
+
+def state_bytes(tree: Tree) -> int:
+    """Bytes of all arrays of a tree, which is about the size of its checkpoint."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,1 @@
+"""The commands of `tdgan-jax`, one file each."""

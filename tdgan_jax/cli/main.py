@@ -1,0 +1,58 @@
+"""The program `tdgan-jax`: reads the command line, calls one command, reports errors.
+
+A command is a file of this package with `add_parser(subparsers)` and `run(args) -> int`, named in
+`COMMANDS`. Its heavy imports stand inside `run`, so that `tdgan-jax --help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tdgan_jax.cli import prepare, report, train
+from tdgan_jax.errors import UsageError, UserError
+
+COMMANDS = (prepare, train, report)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Builds the parser of all commands.
+
+    Returns:
+        A parser whose result has the chosen command's `run` as an attribute.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tdgan-jax",
+        description="Facial expression recognition by disentanglement (TDGAN, IF-GAN), in JAX.",
+        epilog="example: tdgan-jax prepare att_faces --source ~/Downloads/att_faces.zip",
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers).set_defaults(run=command.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: The command line without the program's name; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 the work failed, 2 wrong use, 130 interrupted.
+    """
+    try:
+        args, unknown = build_parser().parse_known_args(arguments)
+    except SystemExit as stop:  # argparse has printed its message, or the help.
+        return int(stop.code or 0)
+    try:
+        if getattr(args, "takes_overrides", False):
+            args.overrides = train.overrides_from(unknown)
+        elif unknown:
+            raise UsageError(f"unrecognized arguments {' '.join(unknown)}; see --help")
+        return args.run(args)
+    except UserError as error:
+        print(f"tdgan-jax: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tdgan-jax: interrupted", file=sys.stderr)
+        return 130

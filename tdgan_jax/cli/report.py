@@ -1,0 +1,54 @@
+"""`tdgan-jax report RUN [RUN ...]`: writes the report of a run or compares several."""
+
+import argparse
+from pathlib import Path
+
+from tdgan_jax.errors import UserError
+
+_EXAMPLE = """\
+examples:
+  tdgan-jax report runs/tdgan_synthetic/seed_0
+  tdgan-jax report runs/tdgan_synthetic/seed_0 runs/tdgan_synthetic/seed_1 --out seeds.html
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Adds the command to the program's parser and returns its own parser."""
+    parser = subparsers.add_parser(
+        "report",
+        help="write report.html of a run, or compare several runs",
+        description="Writes one HTML file that opens without a server or a network: figures, "
+        "curves, confusion matrices, samples, configuration and environment. Several runs stand "
+        "side by side.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a run")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="file to write; default: report.html in the first run folder, which is rewritten",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the report and prints its path.
+
+    Raises:
+        UserError: A path is no run folder, or `--out` exists and `--overwrite` is not given.
+    """
+    # Imported here: matplotlib would slow down every other command's start.
+    from tdgan_jax.run_folder import REPORT_FILE
+    from tdgan_jax.visualisation.report import write_report
+
+    own = args.runs[0] / REPORT_FILE
+    if args.out is not None and args.out.is_dir():
+        raise UserError(f"{args.out} is a folder; --out takes the name of a file")
+    if args.out is not None and args.out.exists() and args.out.resolve() != own.resolve():
+        if not args.overwrite:
+            raise UserError(f"{args.out} exists; add --overwrite to replace it")
+    print(write_report(args.runs, args.out))
+    return 0

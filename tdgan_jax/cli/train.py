@@ -1,0 +1,97 @@
+"""`launch.py` and `tdgan-jax train`: trains or resumes a run, evaluates, writes the report."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tdgan_jax.errors import UsageError
+
+EXIT_STOPPED = 143  # 128 + SIGTERM
+CACHE_FOLDER = "tdgan_jax"
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Adds the command's arguments."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train or resume a run, evaluate it, write the report",
+        description="Trains what a configuration describes, or goes on with an unfinished run.",
+        epilog="example: tdgan-jax train --config configs/tdgan_synthetic.py "
+        "--config.training.epochs=3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that `launch.py` and the command share."""
+    parser.add_argument(
+        "--config", required=True, metavar="FILE[:VARIANT]", help="configuration file"
+    )
+    parser.add_argument(
+        "--workdir", type=Path, metavar="DIR", help="run folder (default: runs/NAME/seed_S)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, errors only")
+    parser.set_defaults(takes_overrides=True, overrides=[])
+
+
+def overrides_from(unknown: list[str]) -> list[str]:
+    """Turns leftover arguments `--config.section.field=value` into overrides.
+
+    Raises:
+        UsageError: If one of them is something else.
+    """
+    prefix = "--config."
+    for argument in unknown:
+        if not argument.startswith(prefix):
+            raise UsageError(f"unrecognized argument {argument}; see --help")
+    return [argument.removeprefix(prefix) for argument in unknown]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains; returns 0 when the run is finished, 143 when it was asked to stop."""
+    from tdgan_jax.configuration import load_config
+
+    config = load_config(args.config, args.overrides)
+    workdir = args.workdir or Path("runs") / config.name / f"seed_{config.seed}"
+    use_compilation_cache()
+
+    from tdgan_jax.data.builders import ensure_drawn_datasets
+    from tdgan_jax.train import Interrupted, check_same_config, train
+
+    check_same_config(config, workdir)
+    ensure_drawn_datasets(config.data, show_progress=not args.quiet)
+    try:
+        result = train(config, workdir, show_progress=not args.quiet)
+    except Interrupted as stop:
+        print(f"{stop}; the same command goes on", file=sys.stderr)
+        return EXIT_STOPPED
+    if not args.quiet:
+        print(summary(result, workdir))
+    return 0
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled steps on disk, so that only the first run of a configuration compiles."""
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(base / CACHE_FOLDER / "compiled"))
+
+
+def summary(result: dict[str, Any], workdir: Path) -> str:
+    """The result of a run in a few lines."""
+    from tdgan_jax.run_folder import recognisers
+
+    lines = [
+        f"{result['steps']} steps in {result['seconds']:.0f} s; parameters of epoch "
+        f"{result['epoch']} (selected on {result['selected_on']}); test accuracy:"
+    ]
+    named = {name: figures["accuracy"] for name, figures in recognisers(result).items()}
+    for name, accuracy in (named | result.get("yardsticks", {})).items():
+        lines.append(f"  {name.replace('_', ' '):28s} {accuracy:.3f}")
+    return "\n".join([*lines, f"report: {workdir / 'report.html'}"])

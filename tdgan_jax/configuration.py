@@ -1,0 +1,139 @@
+"""Configurations: loading a file with overrides, comparing, storing.
+
+A configuration is a locked `ml_collections.ConfigDict` from a file's `get_config(variant="")`.
+"""
+
+import difflib
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from tdgan_jax.errors import UsageError
+
+
+def find_config(path: str) -> Path:
+    """Finds a configuration file: as given, or among the packaged ones by its file name.
+
+    Args:
+        path: E.g. `configs/tdgan_synthetic.py` or `tdgan_synthetic`.
+
+    Raises:
+        UsageError: If there is none; the message names the nearest known one.
+    """
+    given = Path(path)
+    if given.is_file():
+        return given
+    packaged = _packaged_configs()
+    if given.stem in packaged and given.suffix in ("", ".py"):
+        return packaged[given.stem]
+    near = difflib.get_close_matches(given.stem, packaged, n=1, cutoff=0.0)
+    raise UsageError(f"no configuration file {path}; did you mean configs/{near[0]}.py?")
+
+
+def _packaged_configs() -> dict[str, Path]:
+    spec = importlib.util.find_spec("configs")
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or () for file in Path(folder).glob("*.py")]
+    return {file.stem: file for file in files if "def get_config(" in file.read_text()}
+
+
+def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Loads `FILE[:VARIANT]` and applies `section.field=value` overrides.
+
+    Args:
+        argument: File and, after a colon, the variant.
+        overrides: Values are Python literals; text needs no quotes.
+
+    Returns:
+        The locked configuration.
+
+    Raises:
+        UsageError: If the file, the variant or a field is unknown, or a value has another type
+            than the field.
+    """
+    name, _, variant = argument.partition(":")
+    path = find_config(name)
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UsageError(f"{path} has no get_config(variant='')")
+    config = ConfigDict(module.get_config(variant)).lock()
+    for override in overrides:
+        _apply(config, override)
+    return config
+
+
+def unknown_variant(variant: str, known: Sequence[str]) -> UsageError:
+    """The error that a configuration file raises for a variant that it does not have."""
+    near = difflib.get_close_matches(variant, known, n=1, cutoff=0.0)
+    return UsageError(f"unknown variant {variant!r}; did you mean {near[0]!r}?")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields of a nested configuration by dotted name."""
+    return dict(_fields(config, prefix))
+
+
+def _fields(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _apply(config: ConfigDict, override: str) -> None:
+    name, separator, text = override.partition("=")
+    known = flatten(config)
+    if not separator:
+        raise UsageError(f"--config.{override} has no value; write --config.{override}=VALUE")
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        raise UsageError(f"unknown config field {name!r}; did you mean {near[0]!r}?")
+    old = known[name]
+    section, _, field = name.rpartition(".")
+    target = config
+    for part in section.split(".") if section else ():
+        target = target[part]
+    target[field] = _typed(name, old, text)
+
+
+def _typed(name: str, old: Any, text: str) -> Any:
+    if isinstance(old, str):
+        return text
+    try:
+        value = json.loads(text.lower() if text.lower() in ("true", "false") else text)
+    except ValueError:
+        value = text
+    if isinstance(old, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(old):
+        raise UsageError(f"config field {name!r} is a {type(old).__name__} ({old!r}), got {text!r}")
+    return value
+
+
+def to_json(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as nested plain values."""
+    return json.loads(config.to_json_best_effort())
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines `field: old -> new` for every field that differs."""
+    before, after = flatten(old), flatten(new)
+    absent = object()
+    return [
+        f"{name}: {_shown(before, name)} -> {_shown(after, name)}"
+        for name in sorted(before | after)
+        if before.get(name, absent) != after.get(name, absent)
+    ]
+
+
+def _shown(fields: Mapping[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "absent"

@@ -1,0 +1,1 @@
+"""Datasets and the input pipeline: sources, builders, folds, augmentation, pairing."""

@@ -1,0 +1,177 @@
+"""Splits of prepared datasets as examples ready for the pipeline.
+
+Labels are read at once. Images are decoded, converted and resized when they are asked for, or
+all together by `in_memory` where they fit.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tdgan_jax.errors import UserError
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+UNLABELLED = -1
+
+
+class Examples(NamedTuple):
+    """Some examples of one dataset, in the order of their file names.
+
+    Attributes:
+        images: uint8 `[H, W, C]` each, transformed.
+        expressions: int32 `[N]` into `expression_names`; -1 where unknown.
+        expression_names: Names in the dataset's order; empty without expressions.
+        identities: int32 `[N]` into `identity_names`; -1 where unknown.
+        identity_names: Names of the identities that occur.
+        groups: `[N]` text; examples of one group never stand on both sides of a split: the
+            subject where it is known, else the hash of the encoded picture.
+        files: `[N]` text.
+        duplicated_in_train: bool `[N]`, test images that equal training images; None if the
+            dataset does not say.
+    """
+
+    images: Sequence[np.ndarray]
+    expressions: np.ndarray
+    expression_names: tuple[str, ...]
+    identities: np.ndarray
+    identity_names: tuple[str, ...]
+    groups: np.ndarray
+    files: np.ndarray
+    duplicated_in_train: np.ndarray | None
+
+    def select(self, indices: np.ndarray) -> "Examples":
+        """The examples at some positions."""
+        images = self.images
+        chosen: Sequence[np.ndarray]
+        if isinstance(images, LazyImages):
+            chosen = LazyImages(images.source, images.positions[indices], images.transform)
+        else:
+            chosen = [images[i] for i in indices]
+        return self._replace(
+            images=chosen,
+            expressions=self.expressions[indices],
+            identities=self.identities[indices],
+            groups=self.groups[indices],
+            files=self.files[indices],
+            duplicated_in_train=None
+            if self.duplicated_in_train is None
+            else self.duplicated_in_train[indices],
+        )
+
+
+class LazyImages(Sequence):
+    """Images that are decoded and transformed when they are asked for."""
+
+    def __init__(self, source: Any, positions: np.ndarray, transform: Transform):
+        """Takes a TFDS data source, the positions of the images in it, and their transform."""
+        self.source = source
+        self.positions = positions
+        self.transform = transform
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.positions)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The transformed image, uint8 `[H, W, C]`."""
+        return self.transform(self.source[int(self.positions[index])]["image"])
+
+
+def load_examples(builder: tfds.core.DatasetBuilder, split: str, transform: Transform) -> Examples:
+    """Reads the labels of one split of a prepared dataset; the images stay on disk.
+
+    Args:
+        builder: A prepared builder (`data.builders.open_dataset`).
+        split: A TFDS split expression.
+        transform: Applied to every image when it is read.
+
+    Returns:
+        The examples, sorted by file name, so that the record order of the dataset changes nothing.
+
+    Raises:
+        UserError: If the split is unknown or empty.
+    """
+    skipped = {"image": tfds.decode.SkipDecoding()}
+    try:
+        encoded: Any = builder.as_data_source(split=split, decoders=skipped)
+    except ValueError as error:
+        known = ", ".join(builder.info.splits)
+        raise UserError(f"dataset {builder.name} has no split {split!r}; known: {known}") from error
+    if not len(encoded):
+        raise UserError(f"dataset {builder.name}: split {split!r} is empty")
+    rows = [_labels_and_group(encoded[i]) for i in range(len(encoded))]
+    files = np.array([_text(row.get("file", f"{i:09d}")) for i, row in enumerate(rows)])
+    order = np.argsort(files, kind="stable")
+    expressions, expression_names = _labels(builder, rows, "expression")
+    identities, identity_names = _labels(builder, rows, "identity")
+    duplicated = None
+    if "duplicated_in_train" in rows[0]:
+        duplicated = np.array([bool(row["duplicated_in_train"]) for row in rows])[order]
+    return Examples(
+        images=LazyImages(builder.as_data_source(split=split), order, transform),
+        expressions=expressions[order],
+        expression_names=expression_names,
+        identities=identities[order],
+        identity_names=identity_names,
+        groups=np.array([row["group"] for row in rows])[order],
+        files=files[order],
+        duplicated_in_train=duplicated,
+    )
+
+
+def in_memory(examples: Examples, *, limit_bytes: int) -> Examples:
+    """Decodes and transforms all images now, if they fit; otherwise they stay on disk."""
+    images = examples.images
+    if not len(images) or images[0].nbytes * len(images) > limit_bytes:
+        return examples
+    with ThreadPoolExecutor() as pool:
+        return examples._replace(images=list(pool.map(images.__getitem__, range(len(images)))))
+
+
+def _labels_and_group(row: dict[str, Any]) -> dict[str, Any]:
+    """A record without its image; the subject, or the image's hash, as its group."""
+    labels = {name: value for name, value in row.items() if name not in ("image", "factors")}
+    subject = _text(row.get("subject", ""))
+    labels["group"] = subject or hashlib.sha256(row["image"]).hexdigest()
+    return labels
+
+
+def _labels(
+    builder: tfds.core.DatasetBuilder, rows: Sequence[Any], feature: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    if feature not in builder.info.features:
+        return np.full(len(rows), UNLABELLED, np.int32), ()
+    names = tuple(builder.info.features[feature].names)
+    return np.array([row[feature] for row in rows], np.int32), names
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def with_transform(examples: Examples, transform: Transform) -> Examples:
+    """The same examples on disk, read with another transform."""
+    images = examples.images
+    if not isinstance(images, LazyImages):
+        raise TypeError("the images are in memory, already transformed")
+    return examples._replace(images=LazyImages(images.source, images.positions, transform))
+
+
+def with_expression(examples: Examples) -> Examples:
+    """Those examples whose expression is known."""
+    return examples.select(np.flatnonzero(examples.expressions != UNLABELLED))
+
+
+def with_compact_identities(examples: Examples) -> Examples:
+    """Those examples whose identity is known, the identities renumbered 0 to K - 1."""
+    known = examples.select(np.flatnonzero(examples.identities != UNLABELLED))
+    present, compact = np.unique(known.identities, return_inverse=True)
+    return known._replace(
+        identities=compact.astype(np.int32),
+        identity_names=tuple(examples.identity_names[i] for i in present),
+    )

@@ -1,0 +1,53 @@
+"""Image processing of training and inference (spec TDGAN 6.2), one place for all.
+
+Images are uint8 `[H, W, C]` in 0..255; C is 1 (gray) or 3.
+"""
+
+import numpy as np
+from PIL import Image
+
+# The papers cut 128 out of a shorter side of 144; other sizes keep the ratio.
+CROP_MARGIN = 144 / 128
+
+
+def to_pil(image: np.ndarray, channels: int) -> Image.Image:
+    """An array as a Pillow image in gray (0.299 R + 0.587 G + 0.114 B) or RGB."""
+    pil = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    return pil.convert("L" if channels == 1 else "RGB")
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """A gray or RGB Pillow image as uint8 `[H, W, C]`."""
+    array = np.asarray(image, np.uint8)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def resize_exactly(image: np.ndarray, size_px: int, channels: int) -> np.ndarray:
+    """Resizes to `[size_px, size_px, channels]`, bilinear with antialiasing."""
+    pil = to_pil(image, channels)
+    return to_array(pil.resize((size_px, size_px), Image.Resampling.BILINEAR))
+
+
+def resize_shorter_side(image: np.ndarray, size_px: int, channels: int) -> np.ndarray:
+    """Resizes so that the shorter side is 144/128 of `size_px`, keeping the aspect ratio."""
+    pil = to_pil(image, channels)
+    factor = round(size_px * CROP_MARGIN) / min(pil.size)
+    width, height = (round(side * factor) for side in pil.size)
+    return to_array(pil.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def centre_crop(image: np.ndarray, size_px: int) -> np.ndarray:
+    """Cuts `[size_px, size_px, C]` out of the middle."""
+    top = (image.shape[0] - size_px) // 2
+    left = (image.shape[1] - size_px) // 2
+    return image[top : top + size_px, left : left + size_px]
+
+
+def random_crop_and_flip(
+    generator: np.random.Generator, image: np.ndarray, size_px: int
+) -> np.ndarray:
+    """Cuts `[size_px, size_px, C]` at a random place and mirrors it with probability 1/2."""
+    top = generator.integers(image.shape[0] - size_px + 1)
+    left = generator.integers(image.shape[1] - size_px + 1)
+    crop = image[top : top + size_px, left : left + size_px]
+    return crop[:, ::-1] if generator.integers(2) else crop

@@ -1,0 +1,194 @@
+"""Batches of face and expression pairs for training, padded batches for evaluation.
+
+The position of a run is `(epoch, step)`: order, pairing, crop and flip are pure functions of the
+seed, the epoch and the index of the pair, so that a resumed run sees what it would have seen.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.images import centre_crop, random_crop_and_flip
+from tdgan_jax.errors import UsageError
+
+PAIRINGS = ("fixed", "random")
+
+
+class PairBatch(NamedTuple):
+    """A batch of pairs as numpy arrays.
+
+    Attributes:
+        face_image: uint8 `[N, S, S, C]`.
+        face_identity: int32 `[N]`.
+        expression_image: uint8 `[N, S, S, C]`.
+        expression_label: int32 `[N]`.
+        weight: float32 `[N]`, 0 for padding, mean 1.
+        position: int32 `[N]`, 0 to N - 1.
+    """
+
+    face_image: np.ndarray
+    face_identity: np.ndarray
+    expression_image: np.ndarray
+    expression_label: np.ndarray
+    weight: np.ndarray
+    position: np.ndarray
+
+
+class PairFeed(NamedTuple):
+    """What the training batches are made from.
+
+    Attributes:
+        faces: Examples with identities, images `[S, S, C]` or larger.
+        expressions: Examples with expressions, images at least `[S, S, C]`.
+        image_size_px: S.
+        batch_size: N.
+        seed: Seed of order, pairing and augmentation.
+        pairing: `"fixed"`: pair i joins element i of the longer list with element i modulo the
+            length of the shorter one, in all epochs (released program); `"random"`: the shorter
+            list is shuffled for each epoch.
+        augment_faces: Random crop and flip for faces too; else they are only cut to size.
+        pad_last_batch: Keeps the last, partial batch of an epoch, padded with weight 0.
+        num_workers: Worker processes; 0 loads in threads of this process.
+    """
+
+    faces: Examples
+    expressions: Examples
+    image_size_px: int
+    batch_size: int
+    seed: int
+    pairing: str = "fixed"
+    augment_faces: bool = False
+    pad_last_batch: bool = False
+    num_workers: int = 0
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs in an epoch: the length of the longer list (spec TDGAN 6.1)."""
+        return max(len(self.faces.files), len(self.expressions.files))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(self.num_pairs, self.batch_size)
+        return full + bool(rest and self.pad_last_batch)
+
+
+def check_feed(feed: PairFeed) -> None:
+    """Refuses settings that give no batches.
+
+    Raises:
+        UsageError: If the pairing is unknown or the batch is larger than an epoch.
+    """
+    if feed.pairing not in PAIRINGS:
+        raise UsageError(f"data.pairing is {feed.pairing!r}; known: {', '.join(PAIRINGS)}")
+    if not feed.steps_per_epoch:
+        raise UsageError(
+            f"training.batch_size={feed.batch_size} is larger than the {feed.num_pairs} pairs of "
+            "an epoch; choose a smaller one or set data.pad_last_batch"
+        )
+
+
+def pair_indices(feed: PairFeed, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which face meets which expression image in an epoch.
+
+    Returns:
+        Face and expression indices, int64 `[num_pairs]` each.
+    """
+    sizes = {"face": len(feed.faces.files), "expression": len(feed.expressions.files)}
+    # With equal lengths the expression list is the long one, as in the released program.
+    long, short = ("face", "expression")
+    if sizes["expression"] >= sizes["face"]:
+        long, short = short, long
+    order = np.arange(sizes[short])
+    if feed.pairing == "random":
+        order = np.random.default_rng([feed.seed, epoch]).permutation(order)
+    indices = {long: np.arange(sizes[long]), short: np.resize(order, sizes[long])}
+    return indices["face"], indices["expression"]
+
+
+def training_batches(feed: PairFeed, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
+    """The batches of one epoch from a step on, in a shuffled order of its own.
+
+    Args:
+        feed: Examples and settings.
+        epoch: Epoch, from 0.
+        first_step: Batches to leave out.
+
+    Yields:
+        `feed.steps_per_epoch - first_step` batches.
+    """
+    faces, expressions = pair_indices(feed, epoch)
+
+    def assemble(pairs: np.ndarray) -> PairBatch:
+        rows = [_load_pair(feed, epoch, pair, faces[pair], expressions[pair]) for pair in pairs]
+        face_images, expression_images = (np.stack(images) for images in zip(*rows, strict=True))
+        batch = PairBatch(
+            face_image=face_images,
+            face_identity=feed.faces.identities[faces[pairs]],
+            expression_image=expression_images,
+            expression_label=feed.expressions.expressions[expressions[pairs]],
+            weight=np.ones(len(pairs), np.float32),
+            position=np.arange(len(pairs), dtype=np.int32),
+        )
+        return _padded(batch, feed.batch_size)
+
+    shuffle_seed = int(np.random.SeedSequence([feed.seed, epoch]).generate_state(1)[0])
+    batches = (
+        grain.MapDataset.range(feed.num_pairs)
+        .shuffle(seed=shuffle_seed)
+        .batch(feed.batch_size, drop_remainder=not feed.pad_last_batch)
+        .map(assemble)
+    )[first_step:]
+    # Some batches ahead: enough to hide a slow one, few enough for memory.
+    stream = batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
+    if feed.num_workers:
+        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=feed.num_workers))
+    return iter(stream)
+
+
+def _load_pair(
+    feed: PairFeed, epoch: int, pair: int, face: int, expression: int
+) -> tuple[np.ndarray, np.ndarray]:
+    # One generator a pair and purpose: the pictures do not depend on batch or order.
+    size = feed.image_size_px
+    generators = np.random.SeedSequence([feed.seed, epoch, int(pair)]).spawn(2)
+    face_image = feed.faces.images[face]
+    if feed.augment_faces:
+        face_image = random_crop_and_flip(np.random.default_rng(generators[1]), face_image, size)
+    else:
+        face_image = centre_crop(face_image, size)
+    expression_image = random_crop_and_flip(
+        np.random.default_rng(generators[0]), feed.expressions.images[expression], size
+    )
+    return face_image, expression_image
+
+
+def _padded(batch: PairBatch, size: int) -> PairBatch:
+    missing = size - len(batch.weight)
+    if not missing:
+        return batch
+    weight = np.concatenate([batch.weight, np.zeros(missing, np.float32)])
+    repeated = [np.concatenate([x, np.repeat(x[:1], missing, axis=0)]) for x in batch]
+    return PairBatch(*repeated)._replace(
+        weight=weight * (size / len(batch.weight)), position=np.arange(size, dtype=np.int32)
+    )
+
+
+def evaluation_batches(examples: Examples, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Every example exactly once, in order, the last batch padded.
+
+    Args:
+        examples: Examples whose images have all the same shape.
+        batch_size: N.
+
+    Yields:
+        Images uint8 `[N, S, S, C]` and how many of them count; the rest is padding.
+    """
+    for start in range(0, len(examples.files), batch_size):
+        stop = min(start + batch_size, len(examples.files))
+        images = np.stack([examples.images[i] for i in range(start, stop)])
+        padding = np.repeat(images[:1], batch_size - len(images), axis=0)
+        yield np.concatenate([images, padding]), stop - start

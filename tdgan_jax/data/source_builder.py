@@ -1,0 +1,224 @@
+"""What the builders of datasets that a user downloads have in common.
+
+A builder of this kind is told where its source is (a folder or a zip file), what to do about a
+damaged file, and whether an incomplete source is fine. Everything it writes lands in the directory
+of the dataset, and only if the build succeeds: lists of skipped files and the like stand beside
+the records.
+"""
+
+import csv
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from tdgan_jax.data.image_files import BadImage
+from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.errors import UserError
+
+OnBadFile = Literal["stop", "skip"]
+SKIPPED_FILES = "skipped_files.csv"
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder that reads a folder or zip file which the user asked the owner for.
+
+    A subclass sets `MANUAL_DOWNLOAD_INSTRUCTIONS` (a few lines: where to ask for the data) and
+    passes `metadata=self.notes` to `dataset_info_from_configs`.
+
+    Attributes:
+        notes: Facts about the build, kept with the dataset (`metadata.json`): whether the source
+            was `partial`, the number of `skipped_files`, and what a subclass adds.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        on_bad_file: OnBadFile = "stop",
+        partial: bool = False,
+        show_progress: bool = False,
+        file_format: str | tfds.core.FileFormat | None = "array_record",
+        **kwargs: Any,
+    ):
+        """Takes TFDS's arguments (`data_dir`, `config`, `version`) and those of the build.
+
+        Args:
+            source: Folder, zip file or csv file to build from; TFDS's `manual_dir` by default.
+            on_bad_file: `stop` raises at the first damaged or missing file; `skip` leaves such
+                files out and lists them in `skipped_files.csv`.
+            partial: Accepts a source whose counts differ from the documented ones.
+            show_progress: Shows a progress bar on stderr while files are read.
+            file_format: The record format; only array_record works without TensorFlow.
+            **kwargs: Passed to TFDS.
+        """
+        self.source = source
+        self.on_bad_file = on_bad_file
+        self.partial = partial
+        self.show_progress = show_progress
+        self.notes = tfds.core.MetadataDict()
+        super().__init__(file_format=file_format, **kwargs)
+
+    @property
+    def title(self) -> str:
+        """Name and configuration, e.g. `fer2013/full`."""
+        config = self.builder_config.name if self.builder_config else None
+        return f"{self.name}/{config}" if config else self.name
+
+    def open_source(self, dl_manager: tfds.download.DownloadManager) -> SourceTree:
+        """Opens the source for reading and starts the record of the build.
+
+        Args:
+            dl_manager: What TFDS hands to `_split_generators`.
+
+        Returns:
+            The files of the source.
+
+        Raises:
+            UserError: If the source is not there or cannot be read.
+        """
+        self.notes["partial"] = self.partial
+        self.notes["skipped_files"] = 0
+        return SourceTree(self.source if self.source is not None else dl_manager.manual_dir)
+
+    def check_layout(self, tree: SourceTree, found: Collection[object], expected: str) -> None:
+        """Stops when none of the documented files is in the source.
+
+        Args:
+            tree: The source.
+            found: The documented files that were found.
+            expected: The documented layout, for the message.
+
+        Raises:
+            UserError: If nothing was found.
+        """
+        if not found:
+            there = ", ".join(tree.names[:3]) or "nothing"
+            raise UserError(
+                f"{tree.path} does not look like {self.name}: expected {expected}; "
+                f"found {there}{', ...' if len(tree.names) > 3 else ''}"
+            )
+
+    def check_counts(
+        self, found: Mapping[str, int], documented: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        """Compares the source with the documented number of images, unless a part is fine.
+
+        Args:
+            found: Images found, by a name such as `train/anger`.
+            documented: For every configuration the documented numbers, by the same names.
+
+        Raises:
+            UserError: On the first difference; when the counts are those of another
+                configuration, the message names it.
+        """
+        config = self.builder_config.name if self.builder_config else self.name
+        expected = documented[config]
+        differing = [
+            name
+            for name in [*expected, *(name for name in found if name not in expected)]
+            if found.get(name, 0) != expected.get(name, 0)
+        ]
+        if not differing or self.partial:
+            return
+        name = differing[0]
+        message = (
+            f"{self.title}: {name} has {found.get(name, 0)} images where "
+            f"{expected.get(name, 0)} are documented"
+        )
+        positive = {name: count for name, count in found.items() if count}
+        for other, counts in documented.items():
+            if positive == dict(counts):
+                raise UserError(f"{message}; these are the counts of --config {other}")
+        raise UserError(f"{message}; complete the source, or accept it as it is with --partial")
+
+    def check_not_empty(self, num_examples: int) -> None:
+        """Stops a build that would give a dataset without examples.
+
+        Args:
+            num_examples: The number of examples that could be read.
+
+        Raises:
+            UserError: If that is zero.
+        """
+        if not num_examples:
+            raise UserError(f"{self.title}: no readable image in the source")
+
+    def bad_file(self, name: str, reason: str) -> None:
+        """Deals with a damaged or missing file as the user asked for.
+
+        Args:
+            name: The file, as the user finds it in the source.
+            reason: What is wrong with it.
+
+        Raises:
+            UserError: Names the file, unless such files are to be skipped.
+        """
+        if self.on_bad_file == "stop":
+            raise UserError(
+                f"{self.title}: {name}: {reason}; replace the file, "
+                "or leave such files out with --on-bad-file skip"
+            )
+        self.append_to_list(SKIPPED_FILES, {"file": name, "reason": reason})
+        self.notes["skipped_files"] += 1
+
+    def try_file(self, name: str, read: Callable[[], _Result]) -> _Result | None:
+        """Reads a file, and deals with it as a bad one when that fails.
+
+        Args:
+            name: The file, as the user finds it in the source.
+            read: Reads it; raises `OSError` or `BadImage` when that is not possible.
+
+        Returns:
+            What `read` gave, or None for a file that is skipped.
+
+        Raises:
+            UserError: Names the file, unless such files are to be skipped.
+        """
+        try:
+            return read()
+        except (BadImage, OSError) as error:
+            self.bad_file(name, str(error))
+            return None
+
+    def append_to_list(self, file_name: str, row: Mapping[str, object]) -> None:
+        """Adds a row to a csv file beside the records.
+
+        Args:
+            file_name: Name of the csv file in the directory of the dataset.
+            row: Column names and values; the first row fixes the header.
+        """
+        # During a build TFDS points `data_path` to the directory that becomes the dataset.
+        path = self.data_path / file_name
+        is_new = not path.exists()
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def progress(
+        self, items: Iterable[_Item], *, description: str, total: int | None = None
+    ) -> Iterator[_Item]:
+        """Passes items on and shows how far the build has come.
+
+        Args:
+            items: What is gone through.
+            description: A word or two in front of the bar.
+            total: The number of items where `items` has no length.
+
+        Yields:
+            The items.
+        """
+        yield from tqdm(
+            items,
+            desc=description,
+            total=total,
+            unit=" images",
+            leave=False,
+            disable=not self.show_progress,
+        )

@@ -1,0 +1,73 @@
+"""Building a dataset wholly or not at all: a hidden folder that becomes the dataset at the end."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def staging_folder(root: Path, name: str) -> Iterator[Path]:
+    """Makes a hidden folder for one build and removes it afterwards, whatever happens.
+
+    Args:
+        root: Where datasets are kept; made if need be.
+        name: Name of the dataset. Folders that killed builds of it left are removed; those of
+            builds that are still running are not.
+
+    Yields:
+        An empty folder on the same file system as the datasets.
+    """
+    prefix = f".preparing_{name}_"
+    root.mkdir(parents=True, exist_ok=True)
+    for left_behind in root.glob(f"{prefix}*"):
+        with _lock(left_behind) as is_abandoned:
+            if is_abandoned:
+                shutil.rmtree(left_behind, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+    try:
+        with _lock(staging):
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Marks a folder as in use while this process lives; gives False if that is not possible."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = True
+        except OSError:
+            # In use by another process, or on a network file system that locks no folders: there
+            # nothing is ever taken for abandoned.
+            is_locked = False
+        yield is_locked
+    finally:
+        os.close(descriptor)
+
+
+def move_into_place(staging: Path, root: Path, target: Path) -> None:
+    """Moves a complete dataset from its staging folder to where it belongs.
+
+    Args:
+        staging: The folder that TFDS was given as its data directory.
+        root: Where datasets are kept.
+        target: Directory of the dataset below `root`; one that is there is replaced.
+    """
+    relative = Path(os.path.relpath(target, root))
+    built = staging / relative
+    default_config = staging / relative.parts[0] / ".config"
+    destination = root / relative
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if default_config.exists():
+        # Lets `tfds.builder_from_directory` and `tfds.load` find the default configuration.
+        shutil.copytree(default_config, root / relative.parts[0] / ".config", dirs_exist_ok=True)
+    if destination.exists():
+        destination.rename(staging / "replaced")
+    built.rename(destination)

@@ -1,0 +1,180 @@
+"""Recognition figures of one classifier on one split: the fields of a run's `result.json`.
+
+Everything returned here goes into JSON unchanged: plain Python numbers, lists and text, never NaN.
+
+A mean over classes (`mean_class_accuracy`, `macro_f1`) runs over the classes that occur among the
+true labels. A class without examples has no recall, so it can neither raise nor lower the mean;
+predicting it still costs recall of the class that was meant.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn import metrics
+
+from tdgan_jax.run_folder import recognisers
+
+SUMMARISED_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
+
+
+def recognition_metrics(
+    labels: np.ndarray, logits: np.ndarray, label_names: Sequence[str]
+) -> dict[str, Any]:
+    """Computes the figures of one recogniser, as `result.json` holds them.
+
+    Args:
+        labels: True classes, integers [N] in 0 .. C-1.
+        logits: Scores before the softmax, float [N, C]; the largest one is the answer.
+        label_names: The C class names in the order of the logits.
+
+    Returns:
+        `accuracy`, `mean_class_accuracy` and `macro_f1` in 0..1; `cross_entropy` (mean, in nats);
+        `expected_calibration_error` in 0..1; `confusion_matrix` (C x C counts, a row is a true
+        class); `labels` (the names in order); `num_examples`; and `per_class`, which gives
+        `precision`, `recall` and `num_examples` by class name. Precision is None for a class that
+        was never answered, recall is None for a class without examples.
+
+    Raises:
+        ValueError: Shapes that do not fit together, no example, a label outside 0 .. C-1 (drop
+            unlabelled examples first), or a logit that is not finite.
+    """
+    labels = np.asarray(labels)
+    logits = np.asarray(logits, dtype=np.float64)
+    _check(labels, logits, label_names)
+    log_probabilities = _log_softmax(logits)
+    answers = logits.argmax(axis=1)
+    return _figures(labels, answers, label_names) | {
+        "cross_entropy": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        "expected_calibration_error": expected_calibration_error(labels, np.exp(log_probabilities)),
+    }
+
+
+def expected_calibration_error(
+    labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy (Guo et al. 2017, equation 3).
+
+    Args:
+        labels: True classes, integers [N].
+        probabilities: Softmax outputs, float [N, C] in 0..1.
+        num_bins: Number of confidence bins of equal width.
+
+    Returns:
+        The gap in 0..1, each bin weighted by its number of examples.
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarises the folds of a cross-validation, as `cross_validation.json` holds them.
+
+    Args:
+        fold_results: By fold name, in order, the content of that fold's `result.json`.
+
+    Returns:
+        `folds` (the names) and for every recogniser that all folds have: for accuracy, mean class
+        accuracy and macro F1 `{"per_fold", "mean", "standard_deviation", "pooled"}`, and `pooled`,
+        the figures of all folds' test examples taken as one set (confusion matrices added). The
+        deviation is the sample's (n - 1), 0 for a single fold.
+
+    Raises:
+        ValueError: There is no fold, or the folds' label names or their order differ.
+    """
+    if not fold_results:
+        raise ValueError("there is no fold to summarise")
+    folds = list(fold_results.values())
+    summary: dict[str, Any] = {"folds": list(fold_results)}
+    for name, first in recognisers(folds[0]).items():
+        if not all(name in recognisers(fold) for fold in folds):
+            continue
+        if any(fold[name]["labels"] != first["labels"] for fold in folds):
+            raise ValueError(f"the folds differ in the labels of {name}")
+        matrix = np.sum([fold[name]["confusion_matrix"] for fold in folds], axis=0)
+        true_class, answer = np.indices(matrix.shape).reshape(2, -1)
+        pooled = _figures(true_class, answer, first["labels"], counts=matrix.ravel())
+        summary[name] = {"pooled": pooled} | {
+            figure: _spread([fold[name][figure] for fold in folds]) | {"pooled": pooled[figure]}
+            for figure in SUMMARISED_FIGURES
+        }
+    return summary
+
+
+def _check(labels: np.ndarray, logits: np.ndarray, label_names: Sequence[str]) -> None:
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers [N], got {labels.dtype} {labels.shape}")
+    if logits.shape != (len(labels), len(label_names)):
+        raise ValueError(
+            f"logits have shape {logits.shape}, expected {(len(labels), len(label_names))}: "
+            f"{len(labels)} labels and {len(label_names)} label names"
+        )
+    if not len(labels):
+        raise ValueError("there is no example to evaluate")
+    if labels.min() < 0 or labels.max() >= len(label_names):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, "
+            f"the {len(label_names)} names allow 0 to {len(label_names) - 1}"
+        )
+    if not np.isfinite(logits).all():
+        bad = int((~np.isfinite(logits)).any(axis=1).sum())
+        raise ValueError(f"the logits of {bad} of {len(labels)} examples are not finite")
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _figures(
+    labels: np.ndarray,
+    answers: np.ndarray,
+    label_names: Sequence[str],
+    counts: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Figures of N answers, or of N (true class, answer) pairs that occur `counts` times."""
+    classes = np.arange(len(label_names))
+    matrix = metrics.confusion_matrix(labels, answers, labels=classes, sample_weight=counts)
+    per_row = matrix.sum(axis=1)
+    # NaN where a quotient has no denominator; averages are taken over the present classes only.
+    scores: Any = metrics.precision_recall_fscore_support(
+        labels,
+        answers,
+        labels=classes,
+        sample_weight=counts,
+        average=None,
+        zero_division=np.nan,  # pyright: ignore[reportArgumentType]
+    )
+    precision, recall, f1, _ = scores
+    present = per_row > 0
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, answers, sample_weight=counts)),
+        "mean_class_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+        "confusion_matrix": matrix.astype(int).tolist(),
+        "labels": list(label_names),
+        "num_examples": int(per_row.sum()),
+        "per_class": {
+            name: {
+                "precision": _or_none(precision[index]),
+                "recall": _or_none(recall[index]),
+                "num_examples": int(per_row[index]),
+            }
+            for index, name in enumerate(label_names)
+        },
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    return {
+        "per_fold": values,
+        "mean": float(np.mean(values)),
+        "standard_deviation": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+    }

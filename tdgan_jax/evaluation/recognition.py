@@ -1,0 +1,64 @@
+"""Runs recognisers over examples and turns their logits into figures."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.evaluation.metrics import recognition_metrics
+from tdgan_jax.steps.parallel import shard_batch
+
+EvalStep = Callable[[Any, Any], dict[str, jax.Array]]
+
+
+def predict_logits(
+    eval_step: EvalStep, parameters: Any, examples: Examples, *, batch_size: int, mesh: Mesh
+) -> dict[str, np.ndarray]:
+    """Logits of every example, each counted once for any batch size and number of devices.
+
+    Args:
+        eval_step: A compiled `parallel_eval_step`.
+        parameters: Parameters on the mesh.
+        examples: Examples of one image shape.
+        batch_size: Images a call; rounded up to a multiple of the number of devices.
+        mesh: The devices.
+
+    Returns:
+        Recogniser to logits float32 `[len(examples), classes]`.
+    """
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    parts: list[dict[str, np.ndarray]] = []
+    for images, count in evaluation_batches(examples, batch_size):
+        logits = jax.device_get(eval_step(parameters, shard_batch(images, mesh)))
+        parts.append({name: values[:count] for name, values in logits.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def recognition_figures(
+    logits: dict[str, np.ndarray], examples: Examples, label_names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Figures of each recogniser, as `result.json` holds them.
+
+    Where the dataset knows which test images equal training images, `without_duplicates` repeats
+    the figures without them.
+
+    Args:
+        logits: Recogniser to logits `[N, classes]`.
+        examples: The N examples.
+        label_names: Names of the classes in the logits' order.
+    """
+    figures = {
+        name: recognition_metrics(examples.expressions, values, label_names)
+        for name, values in logits.items()
+    }
+    if examples.duplicated_in_train is not None and examples.duplicated_in_train.any():
+        kept = ~examples.duplicated_in_train
+        for name, values in logits.items():
+            figures[name]["without_duplicates"] = recognition_metrics(
+                examples.expressions[kept], values[kept], label_names
+            )
+    return figures

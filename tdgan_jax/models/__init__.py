@@ -1,0 +1,1 @@
+"""Networks as `flax.nnx` modules, NHWC, one file per system; shared blocks in `layers`."""

@@ -1,0 +1,141 @@
+"""Blocks used by more than one network.
+
+Feature maps are float32 `[N, H, W, C]`. Every function here is pure; modules hold parameters
+only. Kernels are stored `[kernel_height, kernel_width, in, out]`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+Initializer = Callable[..., jax.Array]
+
+
+def uniform_fan_in(fan_in: int) -> Initializer:
+    """Uniform in ±1/sqrt(fan_in): PyTorch's default for convolutions (spec TDGAN 2.8)."""
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        del out_sharding
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def max_pool_3x3_stride_2(x: jax.Array) -> jax.Array:
+    """Halves height and width by the maximum of 3x3 windows.
+
+    The last window hangs one pixel over the lower and right edge, which is PyTorch's ceil mode
+    with an even input size and no padding. Strided maxima instead of `reduce_window`: its
+    gradient is several times slower on the CPU backend.
+
+    Args:
+        x: `[N, H, W, C]` with even H and W.
+
+    Returns:
+        `[N, H/2, W/2, C]`.
+    """
+    return _max_of_three_strided(_max_of_three_strided(x, axis=1), axis=2)
+
+
+def _max_of_three_strided(x: jax.Array, axis: int) -> jax.Array:
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (0, 1)
+    padded = jnp.pad(x, padding, constant_values=-jnp.inf)
+    size = x.shape[axis]
+    first, second, third = (
+        jax.lax.slice_in_dim(padded, start, start + size - 1, stride=2, axis=axis)
+        for start in range(3)
+    )
+    return jnp.maximum(jnp.maximum(first, second), third)
+
+
+def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Transposed convolution 4x4, stride 2, padding 1, in sub-pixel form.
+
+    Each of the four output phases (even or odd row, even or odd column) sees a 2x2 window of the
+    input. One matrix product computes all phases of all windows of the padded input; the phases
+    are then cut out, each at its own offset, and interleaved. The numbers are those of the
+    transposed convolution, whose weight gradient has no fast path on the CPU backend, nor has that
+    of a padded 2x2 convolution (measured in `benchmarks/README.md`).
+
+    Args:
+        x: `[N, H, W, in]`.
+        kernel: `[4, 4, in, out]`, PyTorch's `[in, out, 4, 4]` transposed.
+
+    Returns:
+        `[N, 2H, 2W, out]`.
+    """
+    batch, height, width, in_channels = x.shape
+    out_channels = kernel.shape[-1]
+    # Output row 2i + phase takes kernel row 2(i - j) + phase + 1 from input row j. Window row r
+    # (0: the smaller j) therefore meets kernel row 3 - 2r - phase.
+    flipped = kernel[::-1, ::-1].reshape(2, 2, 2, 2, in_channels, out_channels)
+    # [window_row, phase_row, window_column, phase_column, in, out]
+    phases = flipped.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, in_channels, 4 * out_channels)
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = jnp.concatenate(
+        [padded[:, i : i + height + 1, j : j + width + 1] for i in range(2) for j in range(2)],
+        axis=-1,
+    )  # [N, H+1, W+1, 4 * in]
+    all_phases = windows.reshape(-1, 4 * in_channels) @ phases.reshape(4 * in_channels, -1)
+    all_phases = all_phases.reshape(batch, height + 1, width + 1, 2, 2, out_channels)
+    rows = [
+        jnp.stack(
+            [all_phases[:, i : i + height, j : j + width, i, j] for j in range(2)],
+            axis=3,
+        )  # [N, H, W, 2, out]
+        for i in range(2)
+    ]
+    interleaved = jnp.stack(rows, axis=2)  # [N, H, 2, W, 2, out]
+    return interleaved.reshape(batch, 2 * height, 2 * width, out_channels)
+
+
+def per_example_dropout(x: jax.Array, keys: jax.Array | None, *, rate: float) -> jax.Array:
+    """Inverted dropout whose mask depends on each example's own key, never on its neighbours.
+
+    Args:
+        x: `[N, features]`.
+        keys: `[N]` typed random keys, or None for evaluation.
+        rate: Probability of dropping a feature, in [0, 1).
+
+    Returns:
+        `[N, features]`, kept features scaled by 1 / (1 - rate); `x` itself without keys.
+    """
+    if keys is None or rate == 0.0:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1.0 - rate), 0.0)
+
+
+class InstanceNorm(nnx.Module):
+    """Instance normalisation: per example and channel over height and width, biased variance.
+
+    Source: Ulyanov et al. 2016, arXiv:1607.08022; spec TDGAN 2.1 and 2.5.
+    """
+
+    def __init__(self, channels: int, *, epsilon: float, affine: bool, rngs: nnx.Rngs):
+        """Makes the scale (1) and the bias (0) when `affine`.
+
+        Args:
+            channels: Number of channels of the input.
+            epsilon: Added to the variance.
+            affine: Whether scale and bias are learned.
+            rngs: Unused; kept for the common constructor form.
+        """
+        del rngs
+        self.epsilon = epsilon
+        self.scale = nnx.Param(jnp.ones((channels,))) if affine else None
+        self.bias = nnx.Param(jnp.zeros((channels,))) if affine else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises `[N, H, W, C]`."""
+        mean = x.mean(axis=(1, 2), keepdims=True)
+        centred = x - mean
+        variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
+        factor = jax.lax.rsqrt(variance + self.epsilon)
+        if self.scale is None or self.bias is None:
+            return centred * factor
+        return centred * (factor * self.scale[...]) + self.bias[...]

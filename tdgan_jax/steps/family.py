@@ -1,0 +1,29 @@
+"""What the loop needs to know of a system; each family makes one from a configuration."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import jax
+
+Tree = Any
+
+
+class Family(NamedTuple):
+    """The functions of one system, all of them for one device's part of a batch.
+
+    Attributes:
+        recognisers: Names of what classifies expressions; the first one chooses the best epoch.
+        init_state: `key -> state`; the state has the fields `parameters` and `step`.
+        updates_due: `(step, step_in_epoch) -> updates`, which networks a step updates.
+        train_step: `(updates, state, batch, key) -> (state, metrics)`; `updates` is static, the
+            key is that of the run.
+        eval_step: `(parameters, images) -> {recogniser: logits}`.
+        sample_step: `(parameters, batch, key) -> {column title: images}`.
+    """
+
+    recognisers: tuple[str, ...]
+    init_state: Callable[[jax.Array], Any]
+    updates_due: Callable[[int, int], Hashable]
+    train_step: Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]
+    eval_step: Callable[[Tree, jax.Array], dict[str, jax.Array]]
+    sample_step: Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]

@@ -1,0 +1,102 @@
+"""The one place that makes the mesh, compiles steps and puts data on devices.
+
+A step is a per-device function `step(state, batch, key)` whose collectives use the axis `"batch"`:
+the state and the key are replicated, every array of the batch is cut along its first axis.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from tdgan_jax.errors import UsageError, UserError
+
+BATCH_AXIS = "batch"
+MAPPINGS = ("shard_map", "pmap")
+
+Step = Callable[..., Any]
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-dimensional mesh over all devices, or the given ones."""
+    chosen = np.asarray(jax.devices() if devices is None else devices)
+    return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Refuses a batch that the devices cannot share equally.
+
+    Raises:
+        UserError: If the devices do not divide the batch.
+    """
+    if batch_size % mesh.size:
+        raise UserError(
+            f"a batch of {batch_size} cannot be divided among {mesh.size} devices; "
+            f"choose a multiple of {mesh.size}"
+        )
+
+
+def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
+    """Compiles `step(state, batch, key) -> (state, metrics)`; the state given to it is consumed.
+
+    The outputs must be equal on all devices: the step averages its gradients and metrics itself.
+    Variance tracking is off, so that gradients stay each device's own until that average.
+
+    Args:
+        step: The per-device function.
+        mesh: The devices.
+        mapping: `"shard_map"` or `"pmap"`.
+
+    Raises:
+        UsageError: If the mapping is unknown.
+    """
+    replicated, sharded = PartitionSpec(), PartitionSpec(BATCH_AXIS)
+    if mapping == "shard_map":
+        mapped = jax.shard_map(
+            step,
+            mesh=mesh,
+            in_specs=(replicated, sharded, replicated),
+            out_specs=(replicated, replicated),
+            check_vma=False,
+        )
+        return jax.jit(mapped, donate_argnums=0)
+    if mapping == "pmap":
+        return _pmapped(step, mesh)
+    raise UsageError(f"parallel.mapping is {mapping!r}; known: {', '.join(MAPPINGS)}")
+
+
+def _pmapped(step: Step, mesh: Mesh) -> Step:
+    mapped = jax.pmap(
+        step,
+        axis_name=BATCH_AXIS,
+        in_axes=(None, 0, None),
+        out_axes=(None, None),
+        devices=list(mesh.devices.flat),
+    )
+
+    def call(state, batch, key):
+        per_device = jax.tree.map(lambda x: x.reshape(mesh.size, -1, *x.shape[1:]), batch)
+        return mapped(state, per_device, key)
+
+    return call
+
+
+def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
+    """Compiles `step(state, batch) -> outputs`, both cut along the first axis of the batch."""
+    replicated, sharded = PartitionSpec(), PartitionSpec(BATCH_AXIS)
+    mapped = jax.shard_map(
+        step, mesh=mesh, in_specs=(replicated, sharded), out_specs=sharded, check_vma=False
+    )
+    return jax.jit(mapped)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Puts a copy of every array on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shard_batch(batch: Any, mesh: Mesh) -> Any:
+    """Puts host arrays on the devices, cut along their first axis."""
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec(BATCH_AXIS)))

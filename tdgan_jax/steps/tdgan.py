@@ -1,0 +1,325 @@
+"""One training step of TDGAN (spec TDGAN 4 and 5), as a per-device function.
+
+The order is that of the released program: expression head, face discriminator when due,
+expression discriminator when due, generator. What is computed with which weights:
+
+* the generator's passes all use its weights from before the step, so the first pass is computed
+  once, with its pullback kept for the generator's update;
+* the adversarial losses use the discriminators as just updated;
+* the perceptual target is the face discriminator's feature from before its update.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from tdgan_jax.models.tdgan import TDGAN
+from tdgan_jax.steps.parallel import BATCH_AXIS
+from tdgan_jax.steps.tdgan_objective import (
+    Batch,
+    FirstPass,
+    Metrics,
+    Objective,
+    Parameters,
+    Randomness,
+    expression_discriminator_loss,
+    expression_head_loss,
+    face_discriminator_loss,
+    generate,
+    generator_loss,
+    reconstruct,
+    to_unit_range,
+)
+
+GENERATOR = ("decoder", "face_encoder", "expression_encoder")
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes.
+
+    Attributes:
+        parameters: Network name (`TDGAN`'s fields) to parameter tree.
+        optimizer_states: Network name to state of its own optimiser.
+        step: int32 scalar, steps done since the start.
+    """
+
+    parameters: dict[str, Parameters]
+    optimizer_states: dict[str, optax.OptState]
+    step: jax.Array
+
+
+class Setup(NamedTuple):
+    """What stays the same over a training.
+
+    Attributes:
+        networks: Definitions of the six networks.
+        objective: Weights and options of the losses.
+        optimizers: Network name to its optimiser.
+        axis_name: Mapped axis to average gradients and metrics over; None without one.
+    """
+
+    networks: TDGAN
+    objective: Objective
+    optimizers: Mapping[str, optax.GradientTransformation]
+    axis_name: str | None = BATCH_AXIS
+
+
+class Updates(NamedTuple):
+    """Which networks one step updates besides the expression head."""
+
+    generator: bool
+    face_discriminator: bool
+    expression_discriminator: bool
+
+
+def split_networks(networks: TDGAN) -> tuple[TDGAN, dict[str, Parameters]]:
+    """Separates networks into definitions (hashable) and parameter trees by network name."""
+    halves = {name: nnx.split(network) for name, network in networks._asdict().items()}
+    definitions = TDGAN(**{name: definition for name, (definition, _) in halves.items()})
+    return definitions, {name: nnx.to_pure_dict(state) for name, (_, state) in halves.items()}
+
+
+def make_optimizers(
+    learning_rates: Mapping[str, float],
+) -> dict[str, optax.GradientTransformation]:
+    """Adam with PyTorch's defaults for each network (spec TDGAN 5).
+
+    Adam works element by element, so one optimiser a network is the same as the released
+    program's groups.
+
+    Args:
+        learning_rates: Network name to learning rate.
+    """
+    return {name: optax.adam(rate) for name, rate in learning_rates.items()}
+
+
+def init_state(
+    parameters: dict[str, Parameters],
+    optimizers: Mapping[str, optax.GradientTransformation],
+) -> TrainState:
+    """State at step 0."""
+    states = {name: optimizers[name].init(tree) for name, tree in parameters.items()}
+    return TrainState(parameters, states, jnp.zeros((), jnp.int32))
+
+
+def apply_gradient(setup: Setup, state: TrainState, name: str, gradient: Parameters) -> TrainState:
+    """Averages one network's gradient over the devices and takes its optimiser's step."""
+    change, optimizer_state = setup.optimizers[name].update(
+        average_over_devices(setup, gradient), state.optimizer_states[name], state.parameters[name]
+    )
+    changed = optax.apply_updates(state.parameters[name], change)
+    return state._replace(
+        parameters=state.parameters | {name: changed},
+        optimizer_states=state.optimizer_states | {name: optimizer_state},
+    )
+
+
+def average_over_devices(setup: Setup, tree: Any) -> Any:
+    """Mean over the mapped axis, if there is one."""
+    return tree if setup.axis_name is None else jax.lax.pmean(tree, setup.axis_name)
+
+
+def update_expression_head(
+    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness, first: FirstPass
+) -> tuple[TrainState, jax.Array, Metrics]:
+    """Updates the expression head on fixed features (spec TDGAN 4, step 5).
+
+    Returns:
+        The state, the loss's gradient with respect to the features, and metrics.
+    """
+    (gradient, feature_gradient), metrics = jax.grad(
+        lambda head, feature: expression_head_loss(
+            setup.networks, head, feature, batch, randomness.dropout_keys["expression_head"]
+        ),
+        argnums=(0, 1),
+        has_aux=True,
+    )(state.parameters["expression_head"], first.expression_feature)
+    return apply_gradient(setup, state, "expression_head", gradient), feature_gradient, metrics
+
+
+def update_face_discriminator(
+    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness, generated: jax.Array
+) -> tuple[TrainState, jax.Array, Metrics]:
+    """Updates the face discriminator (spec TDGAN 4, step 7).
+
+    Returns:
+        The state, the feature of the real faces before the update, and metrics.
+    """
+    gradient, (real_feature, metrics) = jax.grad(
+        lambda weights: face_discriminator_loss(
+            setup.networks, weights, generated, batch, randomness
+        ),
+        has_aux=True,
+    )(state.parameters["face_discriminator"])
+    return apply_gradient(setup, state, "face_discriminator", gradient), real_feature, metrics
+
+
+def update_expression_discriminator(
+    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness
+) -> tuple[TrainState, Metrics]:
+    """Updates the expression discriminator on real images alone (spec TDGAN 4, step 8)."""
+    gradient, metrics = jax.grad(
+        lambda weights: expression_discriminator_loss(setup.networks, weights, batch, randomness),
+        has_aux=True,
+    )(state.parameters["expression_discriminator"])
+    return apply_gradient(setup, state, "expression_discriminator", gradient), metrics
+
+
+def update_generator(
+    setup: Setup,
+    state: TrainState,
+    batch: Batch,
+    randomness: Randomness,
+    first: FirstPass,
+    pull_back: Callable[[FirstPass], tuple[dict[str, Parameters]]],
+    perceptual_target: jax.Array,
+    label_gradient: jax.Array,
+) -> tuple[TrainState, Metrics]:
+    """Updates decoder and both encoders (spec TDGAN 4, steps 9 to 12).
+
+    The discriminators of `state` judge and stay as they are; the generator's weights have not
+    changed since pass 1.
+
+    Args:
+        setup: What stays the same.
+        state: State after the other updates of the step.
+        batch: Images in [0, 1].
+        randomness: Noise and dropout keys.
+        first: Results of pass 1.
+        pull_back: Maps a gradient with respect to `first` to one of the generator's weights.
+        perceptual_target: Feature of the real faces.
+        label_gradient: Gradient of the head's loss with respect to `first.expression_feature`.
+    """
+    generator = {name: state.parameters[name] for name in GENERATOR}
+    (late_gradient, first_gradient), metrics = jax.grad(
+        lambda weights, first: generator_loss(
+            setup.networks,
+            setup.objective,
+            weights,
+            first,
+            state.parameters,
+            perceptual_target,
+            batch,
+            randomness,
+        ),
+        argnums=(0, 1),
+        has_aux=True,
+    )(generator, first)
+    if setup.objective.label_gradient_weight:
+        into_encoder = setup.objective.label_gradient_weight * label_gradient
+        first_gradient = first_gradient._replace(
+            expression_feature=first_gradient.expression_feature + into_encoder
+        )
+    (early_gradient,) = pull_back(first_gradient)
+    total_gradient = jax.tree.map(jnp.add, early_gradient, late_gradient)
+    for name in GENERATOR:
+        state = apply_gradient(setup, state, name, total_gradient[name])
+    return state, metrics
+
+
+def train_step(
+    setup: Setup, updates: Updates, state: TrainState, batch: Batch, randomness: Randomness
+) -> tuple[TrainState, Metrics]:
+    """Runs one whole step in the order of the released program (spec TDGAN 4).
+
+    Args:
+        setup: What stays the same over the training (static).
+        updates: Which networks are due (static).
+        state: State before the step.
+        batch: This device's part of the batch.
+        randomness: Noise and dropout keys of this part.
+
+    Returns:
+        The new state and the metrics, float32 scalars averaged over the devices.
+    """
+    batch = batch._replace(
+        face_image=to_unit_range(batch.face_image),
+        expression_image=to_unit_range(batch.expression_image),
+    )
+    generator = {name: state.parameters[name] for name in GENERATOR}
+    first, pull_back = jax.vjp(
+        lambda weights: generate(setup.networks, weights, batch, randomness.noises[0]), generator
+    )
+    state, label_gradient, metrics = update_expression_head(setup, state, batch, randomness, first)
+    perceptual_target = first.face_feature
+    uses_face_discriminator = setup.objective.perceptual_network == "face_discriminator"
+    if updates.face_discriminator:
+        state, real_feature, reported = update_face_discriminator(
+            setup, state, batch, randomness, first.generated
+        )
+        metrics |= reported
+        if uses_face_discriminator:
+            perceptual_target = real_feature
+    elif uses_face_discriminator:
+        weights = state.parameters["face_discriminator"]
+        face_discriminator = nnx.merge(setup.networks.face_discriminator, weights)
+        perceptual_target = face_discriminator.encoder(batch.face_image)
+    if updates.expression_discriminator:
+        state, reported = update_expression_discriminator(setup, state, batch, randomness)
+        metrics |= reported
+    if updates.generator:
+        state, reported = update_generator(
+            setup,
+            state,
+            batch,
+            randomness,
+            first,
+            pull_back,
+            jax.lax.stop_gradient(perceptual_target),
+            label_gradient,
+        )
+        metrics |= reported
+    return state._replace(step=state.step + 1), average_over_devices(setup, metrics)
+
+
+def eval_step(
+    networks: TDGAN, parameters: Mapping[str, Parameters], images: jax.Array
+) -> dict[str, jax.Array]:
+    """Logits of both recognisers, without dropout.
+
+    Args:
+        networks: Definitions of the six networks.
+        parameters: Network name to parameter tree.
+        images: uint8 or float32 in [0, 1], `[N, S, S, C]`.
+
+    Returns:
+        Logits `[N, expressions]` of the `expression_module` (encoder and head) and of the
+        `expression_discriminator`.
+    """
+    images = to_unit_range(images)
+
+    def network(name: str) -> Any:
+        return nnx.merge(getattr(networks, name), parameters[name])
+
+    feature = network("expression_encoder")(images)
+    return {
+        "expression_module": network("expression_head")(feature),
+        "expression_discriminator": network("expression_discriminator")(images).logits,
+    }
+
+
+def sample_step(
+    networks: TDGAN,
+    parameters: Mapping[str, Parameters],
+    batch: Batch,
+    noises: tuple[jax.Array | None, ...],
+) -> dict[str, jax.Array]:
+    """The five columns of the sample sheet (spec TDGAN 7), float32 `[N, S, S, C]` in [0, 1]."""
+    batch = batch._replace(
+        face_image=to_unit_range(batch.face_image),
+        expression_image=to_unit_range(batch.expression_image),
+    )
+    generator = {name: parameters[name] for name in GENERATOR}
+    first = generate(networks, generator, batch, noises[0])
+    face_again, expression_again = reconstruct(networks, generator, first, noises[1:])
+    return {
+        "face": batch.face_image,
+        "expression": batch.expression_image,
+        "generated": first.generated,
+        "face again": face_again,
+        "expression again": expression_again,
+    }

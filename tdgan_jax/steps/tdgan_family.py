@@ -1,0 +1,113 @@
+"""TDGAN as the loop sees it: networks, losses and schedule from a configuration."""
+
+from functools import partial
+from typing import Any
+
+import jax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from tdgan_jax.errors import UsageError
+from tdgan_jax.models.tdgan import ENCODER_STRIDE, TDGAN, make_tdgan
+from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.tdgan import (
+    Setup,
+    TrainState,
+    Updates,
+    eval_step,
+    init_state,
+    make_optimizers,
+    sample_step,
+    split_networks,
+    train_step,
+)
+from tdgan_jax.steps.tdgan_objective import Batch, Objective, draw_randomness
+
+PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
+
+
+def tdgan_networks(
+    config: ConfigDict, *, num_identities: int, num_expressions: int, rngs: nnx.Rngs
+) -> TDGAN:
+    """The networks of a configuration.
+
+    Raises:
+        UsageError: If a size is impossible.
+    """
+    try:
+        return make_tdgan(
+            num_identities=num_identities,
+            num_expressions=num_expressions,
+            rngs=rngs,
+            **config.model.to_dict(),
+        )
+    except ValueError as error:
+        raise UsageError(f"config.model: {error}") from error
+
+
+def updates_due(config: ConfigDict, step: int, step_in_epoch: int) -> Updates:
+    """Which networks a step updates besides the expression head (spec TDGAN 4).
+
+    Args:
+        config: The configuration.
+        step: Steps done before, over the whole run; decides about the warm-up.
+        step_in_epoch: Steps done before in this epoch; decides about the gaps.
+    """
+    if step < config.training.discriminator_warmup_steps:
+        return Updates(generator=False, face_discriminator=True, expression_discriminator=True)
+    return Updates(
+        generator=True,
+        face_discriminator=step_in_epoch % config.training.face_discriminator_gap == 0,
+        expression_discriminator=step_in_epoch % config.training.expression_discriminator_gap == 0,
+    )
+
+
+def tdgan_family(config: ConfigDict, *, num_identities: int, num_expressions: int) -> Family:
+    """Makes TDGAN's functions for the loop.
+
+    Args:
+        config: The configuration.
+        num_identities: K.
+        num_expressions: C.
+
+    Raises:
+        UsageError: If a value of the configuration is impossible.
+    """
+    objective = Objective(**config.loss.to_dict())
+    if objective.perceptual_network not in PERCEPTUAL_NETWORKS:
+        raise UsageError(
+            f"loss.perceptual_network is {objective.perceptual_network!r}; "
+            f"known: {', '.join(PERCEPTUAL_NETWORKS)}"
+        )
+    for gap in ("face_discriminator_gap", "expression_discriminator_gap"):
+        if config.training[gap] < 1:
+            raise UsageError(f"training.{gap} must be at least 1, got {config.training[gap]}")
+    make = partial(
+        tdgan_networks, config, num_identities=num_identities, num_expressions=num_expressions
+    )
+    networks, _ = split_networks(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
+    setup = Setup(networks, objective, make_optimizers(config.learning_rate.to_dict()))
+    feature_size = config.model.image_size_px // ENCODER_STRIDE
+    noise_shape = (feature_size, feature_size, config.model.noise_channels)
+
+    def initialise(key: jax.Array) -> TrainState:
+        _, parameters = split_networks(make(rngs=nnx.Rngs(key)))
+        return init_state(parameters, setup.optimizers)
+
+    def step(updates: Updates, state: TrainState, batch: Batch, key: jax.Array):
+        step_key = jax.random.fold_in(key, state.step)
+        randomness = draw_randomness(step_key, batch.position, noise_shape)
+        return train_step(setup, updates, state, batch, randomness)
+
+    def sample(parameters: Any, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+        noises = draw_randomness(key, batch.position, noise_shape).noises
+        return sample_step(networks, parameters, batch, noises)
+
+    return Family(
+        recognisers=("expression_module", "expression_discriminator"),
+        init_state=initialise,
+        updates_due=partial(updates_due, config),
+        train_step=step,
+        eval_step=partial(eval_step, networks),
+        sample_step=sample,
+    )

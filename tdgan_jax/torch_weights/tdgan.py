@@ -1,0 +1,137 @@
+"""Mapping tables of TDGAN's networks: the state-dict keys of spec TDGAN 8."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tdgan_jax.torch_weights.mapping import (
+    CONVOLUTION,
+    LINEAR,
+    SAME,
+    TRANSPOSED_CONVOLUTION,
+    TURNED_CONVOLUTION,
+    Entry,
+    Parameters,
+    Path,
+    parameters_from_torch,
+    torch_from_parameters,
+    with_prefix,
+)
+
+# File of the released program that holds each network.
+FILE_NAMES = {
+    "face_encoder": "Enc_FR_G.pkl",
+    "expression_encoder": "Enc_ER_G.pkl",
+    "expression_head": "fc_ER_G.pkl",
+    "decoder": "dec.pkl",
+    "face_discriminator": "Dis_FR.pkl",
+    "expression_discriminator": "Dis_ER.pkl",
+}
+
+
+def _unit(key: str, path: Path) -> list[Entry]:
+    return [
+        Entry(f"{key}.conv.weight", (*path, "conv", "kernel"), CONVOLUTION),
+        Entry(f"{key}.bn.weight", (*path, "norm", "scale"), SAME),
+        Entry(f"{key}.bn.bias", (*path, "norm", "bias"), SAME),
+    ]
+
+
+def _inception_residual_block(key: str, path: Path) -> list[Entry]:
+    entries = []
+    for branch in range(3):
+        for depth in range(branch + 1):
+            entries += _unit(f"{key}.branch{branch}.{depth}", (*path, "branches", branch, depth))
+    return [
+        *entries,
+        Entry(f"{key}.conv2d.weight", (*path, "merge", "kernel"), CONVOLUTION),
+        Entry(f"{key}.conv2d.bias", (*path, "merge", "bias"), SAME),
+    ]
+
+
+def encoder_table(num_blocks: int = 4) -> list[Entry]:
+    """Table of an encoder (spec TDGAN 8.1)."""
+    entries = _unit("conv1.0", ("conv1",)) + _unit("conv2.0", ("conv2",))
+    for block in range(num_blocks):
+        entries += _inception_residual_block(f"repeat.{block}", ("blocks", block))
+    return entries + _unit("conv3.0", ("conv3",)) + _unit("conv4.0", ("conv4",))
+
+
+def head_table() -> list[Entry]:
+    """Table of a head (spec TDGAN 8.2)."""
+    entries = []
+    for layer in ("fc1", "fc2", "fc3"):
+        entries.append(Entry(f"{layer}.weight", (layer, "kernel"), LINEAR))
+        entries.append(Entry(f"{layer}.bias", (layer, "bias"), SAME))
+    return entries
+
+
+def decoder_table(num_residual_convolutions: int = 6) -> list[Entry]:
+    """Table of the decoder (spec TDGAN 8.3)."""
+    entries = [
+        Entry("emb1.0.weight", ("embedding", "kernel"), CONVOLUTION),
+        Entry("emb1.0.bias", ("embedding", "bias"), SAME),
+    ]
+    for i in range(num_residual_convolutions):
+        key, path = f"emb2.{i}.infer.0", ("residual_convolutions", i)
+        entries.append(Entry(f"{key}.weight", (*path, "kernel"), CONVOLUTION))
+        entries.append(Entry(f"{key}.bias", (*path, "bias"), SAME))
+    for i in range(4):
+        path = ("upsamplings", i, "conv", "kernel")
+        entries.append(Entry(f"us{i + 1}.0.weight", path, TRANSPOSED_CONVOLUTION))
+    return [*entries, Entry("us5.0.weight", ("to_image", "kernel"), TURNED_CONVOLUTION)]
+
+
+def discriminator_table() -> list[Entry]:
+    """Table of a discriminator (spec TDGAN 8.4)."""
+    return [
+        *with_prefix(encoder_table(), key="enc.", path=("encoder",)),
+        *with_prefix(head_table(), key="fc.", path=("head",)),
+    ]
+
+
+def network_tables(num_residual_convolutions: int = 6) -> dict[str, list[Entry]]:
+    """The table of each of the six networks."""
+    return {
+        "face_encoder": encoder_table(),
+        "expression_encoder": encoder_table(),
+        "expression_head": head_table(),
+        "decoder": decoder_table(num_residual_convolutions),
+        "face_discriminator": discriminator_table(),
+        "expression_discriminator": discriminator_table(),
+    }
+
+
+def _tables_for(parameters: Mapping[str, Parameters]) -> dict[str, list[Entry]]:
+    convolutions: Any = parameters["decoder"].get("residual_convolutions", {})
+    return network_tables(num_residual_convolutions=len(convolutions))
+
+
+def tdgan_from_torch(
+    state_dicts: Mapping[str, Mapping[str, np.ndarray]], template: Mapping[str, Parameters]
+) -> dict[str, Parameters]:
+    """Parameters of all networks from their state dicts.
+
+    Args:
+        state_dicts: Network name (`TDGAN`'s fields) to state dict.
+        template: Network name to parameter tree with the wanted shapes.
+
+    Returns:
+        Network name to parameter tree.
+
+    Raises:
+        UserError: As `parameters_from_torch`.
+    """
+    return {
+        name: parameters_from_torch(table, state_dicts[name], template[name])
+        for name, table in _tables_for(template).items()
+    }
+
+
+def torch_from_tdgan(parameters: Mapping[str, Parameters]) -> dict[str, dict[str, np.ndarray]]:
+    """State dicts of all networks, the inverse of `tdgan_from_torch`."""
+    return {
+        name: torch_from_parameters(table, parameters[name])
+        for name, table in _tables_for(parameters).items()
+    }

@@ -1,0 +1,1 @@
+"""Pictures of a run: sample sheets, figures and the HTML report."""

@@ -1,0 +1,180 @@
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tdgan_jax.cli.main import main
+from tdgan_jax.errors import UsageError, UserError
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A folder with two people of att_faces."""
+    for subject in (1, 2):
+        folder = tmp_path / "faces" / f"s{subject}"
+        folder.mkdir(parents=True)
+        for number in range(1, 11):
+            pixels = np.full((112, 92), 10 * subject + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.pgm")
+    return tmp_path / "faces"
+
+
+def prepare(faces, tmp_path, *more):
+    return ["prepare", "att_faces", f"--source={faces}", f"--data-dir={tmp_path / 'data'}", *more]
+
+
+def test_prepare_prints_the_splits_and_nothing_else(faces, tmp_path, capfd):
+    assert main(prepare(faces, tmp_path, "--partial")) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    first, *table = out.splitlines()
+    assert first.startswith(f"prepared att_faces/1.0.0 in {tmp_path}/data/att_faces/1.0.0 (")
+    assert table == [
+        "              train",
+        "images           20",
+        "identities        2",
+        "partial: yes",
+    ]
+
+
+def test_expressions_are_counted_by_class(tmp_path, capfd):
+    for file, level in (
+        ("train/happy/Training_1", 1),
+        ("train/sad/Training_2", 2),
+        ("train/sad/Training_3", 3),
+        ("test/happy/PublicTest_4", 2),
+    ):
+        path = tmp_path / "archive" / f"{file}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (48, 48), level).save(path)
+    options = ["--config", "subset", "--partial", "--data-dir", str(tmp_path / "data")]
+    assert main(["prepare", "fer2013", "--source", str(tmp_path / "archive"), *options]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["train", "test"],
+        ["surprise", "0", "0"],
+        ["fear", "0", "0"],
+        ["disgust", "0", "0"],
+        ["happiness", "1", "1"],
+        ["sadness", "1", "0"],
+        ["anger", "0", "0"],
+        ["neutral", "0", "0"],
+        ["images", "2", "1"],
+        ["partial:", "yes"],
+        ["test", "images", "duplicated", "in", "train:", "1"],
+        ["removed", "from", "train:", "1"],
+    ]
+
+
+def test_second_time_says_that_it_is_there(faces, tmp_path, capfd):
+    assert main(prepare(faces, tmp_path, "--partial")) == 0
+    capfd.readouterr()
+    assert main(prepare(faces, tmp_path, "--partial")) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert len(out.splitlines()) == 1
+    assert "att_faces is already prepared in" in out and "--overwrite" in out
+    assert main(prepare(faces, tmp_path, "--partial", "--overwrite")) == 0
+
+
+def test_failure_is_one_line_and_exit_code_1(faces, tmp_path, capfd):
+    assert main(prepare(faces, tmp_path)) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == (
+        "tdgan-jax: att_faces: s3/1.pgm: the file is missing; replace the file, "
+        "or leave such files out with --on-bad-file skip\n"
+    )
+
+
+def test_skipped_files_are_mentioned(faces, tmp_path, capfd):
+    (faces / "s2" / "4.pgm").write_bytes(b"")
+    assert main(prepare(faces, tmp_path, "--partial", "--on-bad-file", "skip")) == 0
+    assert "skipped files: 1" in capfd.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["prepair"], "invalid choice: 'prepair'"),
+        (["prepare"], "the following arguments are required: DATASET"),
+        (["prepare", "fer2013", "--on-bad-file", "ask"], "invalid choice: 'ask'"),
+        (["prepare", "fer2014"], "tdgan-jax: unknown dataset 'fer2014'; did you mean 'fer2013'?"),
+        (["prepare", "fer2013"], "tdgan-jax: fer2013 is built from files that you download; add"),
+    ],
+)
+def test_wrong_use_is_exit_code_2(arguments, message, capfd):
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["prepare", "--help"]])
+def test_help_has_an_example(arguments, capfd):
+    assert main(arguments) == 0
+    assert "example: tdgan-jax " in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("no"), 1, "tdgan-jax: no\n"),
+        (UsageError("no"), 2, "tdgan-jax: no\n"),
+        (KeyboardInterrupt(), 130, "tdgan-jax: interrupted\n"),
+    ],
+)
+def test_errors_are_caught_in_one_place(error, code, message, monkeypatch, capfd):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("tdgan_jax.data.builders.prepare_dataset", fail)
+    assert main(["prepare", "fer2013", "--source", "x"]) == code
+    assert capfd.readouterr() == ("", message)
+
+
+def test_module_is_the_same_program_and_help_is_fast():
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tdgan_jax", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    assert done.stdout.startswith("usage: tdgan-jax [-h] COMMAND")
+    for heavy in ("jax", "flax", "tensorflow_datasets", "numpy"):
+        assert f"| {heavy}\n" not in done.stderr
+    # Less than one second on an idle machine; the imports above are the real test.
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_bar_shows_on_a_terminal_only(quiet, faces, tmp_path):
+    terminal, stderr = pty.openpty()
+    termios.tcsetwinsize(stderr, (24, 80))
+    command = [sys.executable, "-m", "tdgan_jax", *prepare(faces, tmp_path, "--partial")]
+    with subprocess.Popen(
+        command + ["--quiet"] * quiet, stdout=subprocess.DEVNULL, stderr=stderr
+    ) as process:
+        os.close(stderr)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(terminal, 1024)
+            except OSError:  # The program has closed the terminal.
+                break
+    os.close(terminal)
+    assert process.returncode == 0
+    assert (b"att_faces:" in shown) is not quiet
+    if quiet:
+        assert shown == b""

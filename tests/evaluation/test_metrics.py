@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from tdgan_jax.evaluation.metrics import (
+    cross_validation_summary,
+    expected_calibration_error,
+    recognition_metrics,
+)
+
+NAMES = ("anger", "happiness", "sadness")
+
+
+def logits_for(answers, num_classes=3):
+    return np.eye(num_classes, dtype=np.float32)[np.asarray(answers)] * 2.0
+
+
+def test_hand_computed_figures():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    figures = recognition_metrics(labels, logits_for([0, 0, 1, 1, 1, 0]), NAMES)
+    assert figures["accuracy"] == pytest.approx(4 / 6)
+    assert figures["mean_class_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    # F1 = 2 tp / (2 tp + fp + fn): anger 4/6, happiness 4/5, sadness 0.
+    assert figures["macro_f1"] == pytest.approx((4 / 6 + 4 / 5 + 0) / 3)
+    assert figures["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    assert figures["labels"] == list(NAMES)
+    assert figures["num_examples"] == 6
+    assert figures["per_class"]["anger"] == {
+        "precision": pytest.approx(2 / 3),
+        "recall": pytest.approx(2 / 3),
+        "num_examples": 3,
+    }
+    assert figures["per_class"]["sadness"] == {"precision": None, "recall": 0.0, "num_examples": 1}
+    log_sum = np.log(np.exp(2.0) + 2.0)
+    assert figures["cross_entropy"] == pytest.approx(((log_sum - 2.0) * 4 + log_sum * 2) / 6)
+
+
+def test_agrees_with_scikit_learn_on_random_answers():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 7, 500)
+    logits = generator.normal(size=(500, 7))
+    names = [f"class {index}" for index in range(7)]
+    figures = recognition_metrics(labels, logits, names)
+    answers = logits.argmax(axis=1)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    balanced = sklearn_metrics.balanced_accuracy_score(labels, answers)
+    assert figures["mean_class_accuracy"] == pytest.approx(balanced)
+    assert figures["macro_f1"] == pytest.approx(
+        sklearn_metrics.f1_score(labels, answers, average="macro")
+    )
+    assert figures["cross_entropy"] == pytest.approx(
+        sklearn_metrics.log_loss(labels, probabilities)
+    )
+
+
+def test_an_absent_class_counts_in_no_mean_and_gives_no_nan():
+    labels = np.array([0, 0, 1, 1])
+    figures = recognition_metrics(labels, logits_for([0, 2, 1, 1]), NAMES)
+    assert figures["mean_class_accuracy"] == pytest.approx((0.5 + 1) / 2)
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert figures["per_class"]["sadness"] == {"precision": 0.0, "recall": None, "num_examples": 0}
+    json.dumps(figures, allow_nan=False)
+
+
+def test_a_class_that_is_absent_and_never_answered():
+    figures = recognition_metrics(np.array([0]), logits_for([0]), NAMES)
+    assert figures["accuracy"] == figures["mean_class_accuracy"] == figures["macro_f1"] == 1.0
+    assert figures["per_class"]["happiness"]["precision"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_large_logits_stay_finite():
+    figures = recognition_metrics(np.array([0, 1]), np.array([[1e4, 0.0], [1e4, 0.0]]), ["a", "b"])
+    assert figures["cross_entropy"] == pytest.approx(5e3)
+
+
+def test_calibration_error_of_a_hand_made_case():
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    # Confidence 0.9 is right always, 0.6 never: (2 * 0.1 + 2 * 0.6) / 4.
+    error = expected_calibration_error(np.array([0, 0, 1, 1]), probabilities)
+    assert error == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "message"),
+    [
+        (np.array([0, 3]), np.zeros((2, 3)), "0 to 3"),
+        (np.array([-1]), np.zeros((1, 3)), "-1"),
+        (np.array([0]), np.zeros((1, 2)), r"\(1, 2\)"),
+        (np.array([], dtype=int), np.zeros((0, 3)), "no example"),
+        (np.array([0.0]), np.zeros((1, 3)), "integers"),
+        (np.array([0, 1]), np.array([[0.0, np.nan, 0], [0, 0, 0]]), "1 of 2"),
+    ],
+)
+def test_wrong_input_is_named(labels, logits, message):
+    with pytest.raises(ValueError, match=message):
+        recognition_metrics(labels, logits, NAMES)
+
+
+def test_cross_validation_pools_the_confusion_matrices():
+    first = recognition_metrics(np.array([0, 0, 1, 1]), logits_for([0, 0, 1, 1]), NAMES)
+    second = recognition_metrics(np.array([0, 2]), logits_for([1, 1]), NAMES)
+    summary = cross_validation_summary(
+        {"fold_0": {"classifier": first, "seed": 0}, "fold_1": {"classifier": second, "seed": 0}}
+    )
+    assert summary["folds"] == ["fold_0", "fold_1"]
+    accuracy = summary["classifier"]["accuracy"]
+    assert accuracy["per_fold"] == [1.0, 0.0]
+    assert accuracy["mean"] == 0.5
+    assert accuracy["standard_deviation"] == pytest.approx(np.sqrt(0.5))
+    assert accuracy["pooled"] == pytest.approx(4 / 6)
+    together = recognition_metrics(
+        np.array([0, 0, 1, 1, 0, 2]), logits_for([0, 0, 1, 1, 1, 1]), NAMES
+    )
+    for name, value in summary["classifier"]["pooled"].items():
+        assert value == together[name]
+    json.dumps(summary, allow_nan=False)
+
+
+def test_cross_validation_refuses_other_labels():
+    first = recognition_metrics(np.array([0]), logits_for([0]), NAMES)
+    second = recognition_metrics(np.array([0]), logits_for([0]), NAMES[::-1])
+    with pytest.raises(ValueError, match="labels of classifier"):
+        cross_validation_summary({"a": {"classifier": first}, "b": {"classifier": second}})
