@@ -14,6 +14,7 @@ def tdgan_config() -> ConfigDict:
     config.model.image_size_px = 128
     config.model.image_channels = 1  # 1: gray, 3: colour
     config.model.width_multiplier = 1.0  # of all layers, heads included
+    config.model.num_inception_blocks = 4  # of each encoder
     config.model.noise_channels = 256  # N_z
     config.model.num_residual_convolutions = 6  # N_b
     config.model.dropout_rate = 0.5
@@ -83,11 +84,14 @@ def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
     config.model.image_size_px = 32
     config.model.width_multiplier = 1 / 16
     config.model.noise_channels = 4
+    config.model.num_inception_blocks = 1
     config.model.num_residual_convolutions = 1
     config.training.epochs = 2
     config.training.batch_size = 4
-    config.log.every_steps = 1
-    config.log.samples_every_steps = 4
-    config.log.checkpoint_every_steps = 3
+    config.training.face_discriminator_gap = 2
+    config.training.expression_discriminator_gap = 2
+    config.log.every_steps = 3
+    config.log.samples_every_steps = 20
+    config.log.checkpoint_every_steps = 7
     config.evaluation.batch_size = 8
     return config

@@ -29,6 +29,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant and variant not in VARIANTS:
         raise unknown_variant(variant, VARIANTS)
     if variant:
+        config.name += f"_{variant}"
         _reduce(config)
     if variant == "cpu":
         _learn_from_labels(config)
@@ -39,13 +40,15 @@ def _reduce(config: ConfigDict) -> None:
     config.model.image_size_px = 64
     config.model.width_multiplier = 0.25
     config.model.noise_channels = 64
-    config.training.epochs = 8
-    config.training.batch_size = 32
+    config.training.epochs = 5
+    config.log.every_steps = 20
 
 
 def _learn_from_labels(config: ConfigDict) -> None:
     config.loss.label_gradient_weight = 1.0
-    config.learning_rate.expression_encoder = 1e-3
-    config.learning_rate.expression_head = 1e-3
-    config.learning_rate.expression_discriminator = 1e-3
+    config.model.dropout_rate = 0.1
+    config.training.face_discriminator_gap = 2
     config.training.expression_discriminator_gap = 2
+    for network in ("face_encoder", "expression_encoder", "expression_head", "decoder"):
+        config.learning_rate[network] = 5e-4
+    config.learning_rate.expression_discriminator = 5e-4

@@ -100,15 +100,32 @@ class Checkpoints:
         """
         self._save(f"best_{selection}", step, parameters, progress)
 
-    def restore_best(self, selection: str, template: Tree) -> tuple[Tree, dict[str, Any]]:
-        """Reads the parameters that a selection chose, and their progress.
+    def restore_best(self, selection: str, template: Tree) -> Tree:
+        """Reads the parameters that a selection chose.
 
         Raises:
             UserError: If that selection has chosen nothing yet.
         """
+        self._check_chosen(selection)
+        return self._restore(f"best_{selection}", template)[0]
+
+    def best_progress(self, selection: str) -> dict[str, Any]:
+        """Reads what was saved beside the parameters that a selection chose.
+
+        Raises:
+            UserError: If that selection has chosen nothing yet.
+        """
+        self._check_chosen(selection)
+        manager = self._manager(f"best_{selection}")
+        progress = ocp.args.Composite(progress=ocp.args.JsonRestore())
+        return manager.restore(manager.latest_step(), args=progress)["progress"]
+
+    def _check_chosen(self, selection: str) -> None:
         if not (self._folder / f"best_{selection}").is_dir():
-            raise UserError(f"{self._folder} holds no checkpoint chosen on {selection!r}")
-        return self._restore(f"best_{selection}", template)
+            raise UserError(
+                f"{self._folder.parent} holds no checkpoint chosen on {selection!r} yet; "
+                "its first epoch is not finished"
+            )
 
 
 def state_bytes(tree: Tree) -> int:

@@ -40,6 +40,7 @@ from tdgan_jax.run_folder import (
     sample_path,
     write_json,
 )
+from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import (
     check_batch_size,
@@ -49,11 +50,11 @@ from tdgan_jax.steps.parallel import (
     replicate,
     shard_batch,
 )
-from tdgan_jax.steps.tdgan_family import tdgan_family
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
 
 SELECTIONS = ("validation", "test")
+NAME_FIELDS = ("expression_names", "identity_names")
 SAMPLE_ROWS = 3
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20
@@ -106,23 +107,6 @@ def train(config: ConfigDict, workdir: Path, *, show_progress: bool = True) -> d
     write_json(workdir / RESULT_FILE, result)
     write_report([workdir])
     return result
-
-
-def make_family(
-    config: ConfigDict, identity_names: tuple[str, ...], expression_names: tuple[str, ...]
-) -> Family:
-    """The functions of the configuration's system.
-
-    Raises:
-        UsageError: If the system is unknown.
-    """
-    if config.family == "tdgan":
-        return tdgan_family(
-            config,
-            num_identities=len(identity_names),
-            num_expressions=len(expression_names),
-        )
-    raise UsageError(f"family is {config.family!r}; known: tdgan")
 
 
 def check_same_config(config: ConfigDict, workdir: Path) -> None:
@@ -240,7 +224,7 @@ def check_same_labels(stored: dict[str, Any], current: dict[str, Any]) -> None:
     Raises:
         UserError: If names or their order differ.
     """
-    for field in ("expression_names", "identity_names"):
+    for field in NAME_FIELDS:
         if stored[field] != current[field]:
             raise UserError(
                 f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
@@ -294,7 +278,8 @@ def _select(
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            checkpoints.save_best(selection, record["step"], state.parameters, chosen[selection])
+            names = {field: progress[field] for field in NAME_FIELDS}
+            checkpoints.save_best(selection, record["step"], state.parameters, names)
     return progress | {"by_selection": chosen}
 
 

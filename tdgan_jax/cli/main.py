@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tdgan_jax.cli import prepare, report, train
+from tdgan_jax.cli import evaluate, prepare, report, train
 from tdgan_jax.errors import UsageError, UserError
 
-COMMANDS = (prepare, train, report)
+COMMANDS = (prepare, train, evaluate, report)
 
 
 def build_parser() -> argparse.ArgumentParser:

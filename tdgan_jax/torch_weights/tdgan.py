@@ -1,7 +1,6 @@
 """Mapping tables of TDGAN's networks: the state-dict keys of spec TDGAN 8."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -83,29 +82,33 @@ def decoder_table(num_residual_convolutions: int = 6) -> list[Entry]:
     return [*entries, Entry("us5.0.weight", ("to_image", "kernel"), TURNED_CONVOLUTION)]
 
 
-def discriminator_table() -> list[Entry]:
+def discriminator_table(num_blocks: int = 4) -> list[Entry]:
     """Table of a discriminator (spec TDGAN 8.4)."""
     return [
-        *with_prefix(encoder_table(), key="enc.", path=("encoder",)),
+        *with_prefix(encoder_table(num_blocks), key="enc.", path=("encoder",)),
         *with_prefix(head_table(), key="fc.", path=("head",)),
     ]
 
 
-def network_tables(num_residual_convolutions: int = 6) -> dict[str, list[Entry]]:
+def network_tables(
+    *, num_blocks: int = 4, num_residual_convolutions: int = 6
+) -> dict[str, list[Entry]]:
     """The table of each of the six networks."""
     return {
-        "face_encoder": encoder_table(),
-        "expression_encoder": encoder_table(),
+        "face_encoder": encoder_table(num_blocks),
+        "expression_encoder": encoder_table(num_blocks),
         "expression_head": head_table(),
         "decoder": decoder_table(num_residual_convolutions),
-        "face_discriminator": discriminator_table(),
-        "expression_discriminator": discriminator_table(),
+        "face_discriminator": discriminator_table(num_blocks),
+        "expression_discriminator": discriminator_table(num_blocks),
     }
 
 
 def _tables_for(parameters: Mapping[str, Parameters]) -> dict[str, list[Entry]]:
-    convolutions: Any = parameters["decoder"].get("residual_convolutions", {})
-    return network_tables(num_residual_convolutions=len(convolutions))
+    return network_tables(
+        num_blocks=len(parameters["face_encoder"].get("blocks", {})),
+        num_residual_convolutions=len(parameters["decoder"].get("residual_convolutions", {})),
+    )
 
 
 def tdgan_from_torch(

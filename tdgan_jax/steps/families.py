@@ -1,0 +1,24 @@
+"""Finds the family that a configuration names."""
+
+from ml_collections import ConfigDict
+
+from tdgan_jax.errors import UsageError
+from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.tdgan_family import tdgan_family
+
+
+def make_family(
+    config: ConfigDict, identity_names: tuple[str, ...], expression_names: tuple[str, ...]
+) -> Family:
+    """The functions of the configuration's system.
+
+    Raises:
+        UsageError: If the system is unknown.
+    """
+    if config.family == "tdgan":
+        return tdgan_family(
+            config,
+            num_identities=len(identity_names),
+            num_expressions=len(expression_names),
+        )
+    raise UsageError(f"family is {config.family!r}; known: tdgan")

@@ -1,0 +1,24 @@
+"""Four fake CPU devices for the whole suite; must be set before jax is imported."""
+
+import os
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def drawn_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset directory that holds `synthetic_faces/64`."""
+    from tdgan_jax.data.builders import prepare_dataset
+
+    directory = tmp_path_factory.mktemp("datasets")
+    prepare_dataset("synthetic_faces", config="64", data_dir=directory)
+    return directory
