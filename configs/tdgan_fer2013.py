@@ -40,7 +40,8 @@ def _reduce(config: ConfigDict) -> None:
     config.model.image_size_px = 64
     config.model.width_multiplier = 0.25
     config.model.noise_channels = 64
-    config.training.epochs = 5
+    config.training.epochs = 3
+    config.training.batch_size = 16
     config.log.every_steps = 20
 
 

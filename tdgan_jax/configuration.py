@@ -14,6 +14,9 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError
 
+# Nested fields by name.
+Fields = Mapping[str, Any] | ConfigDict
+
 
 def find_config(path: str) -> Path:
     """Finds a configuration file: as given, or among the packaged ones by its file name.
@@ -76,12 +79,12 @@ def unknown_variant(variant: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"unknown variant {variant!r}; did you mean {near[0]!r}?")
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Fields, prefix: str = "") -> dict[str, Any]:
     """Fields of a nested configuration by dotted name."""
     return dict(_fields(config, prefix))
 
 
-def _fields(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _fields(config: Fields, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             yield from _fields(value, f"{prefix}{name}.")
@@ -99,7 +102,7 @@ def _apply(config: ConfigDict, override: str) -> None:
         raise UsageError(f"unknown config field {name!r}; did you mean {near[0]!r}?")
     old = known[name]
     section, _, field = name.rpartition(".")
-    target = config
+    target: Any = config
     for part in section.split(".") if section else ():
         target = target[part]
     target[field] = _typed(name, old, text)

@@ -94,7 +94,7 @@ def train(config: ConfigDict, workdir: Path, *, show_progress: bool = True) -> d
     state = jax.jit(family.init_state)(jax.random.key(config.seed))
     check_writable_with_space(workdir, 5 * state_bytes(state) + SMALL_FILES_BYTES)
     write_json(workdir / CONFIG_FILE, to_json(config))
-    write_json(workdir / ENVIRONMENT_FILE, environment(mesh.devices.flat))
+    write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
     _say(f"{config.name}: {_describe(config, mesh, data)}", show_progress)
 
     state, progress = _run_epochs(
@@ -204,7 +204,9 @@ def _run_epochs(
                 if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
                     columns = jax.device_get(sample_step(state.parameters, sample_batch, key))
                     grid = sample_grid(
-                        list(columns.values()), max_rows=SAMPLE_ROWS, titles=list(columns)
+                        [columns[title] for title in family.sample_columns],
+                        max_rows=SAMPLE_ROWS,
+                        titles=family.sample_columns,
                     )
                     save_png(grid, sample_path(workdir, epoch, step))
                 if save:

@@ -6,6 +6,8 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    # Half the time to compile the small networks of the tests, whose run time does not matter.
+    " --xla_backend_optimization_level=0"
 )
 
 import jax  # noqa: E402

@@ -82,7 +82,7 @@ class LazyImages(Sequence):
         return self.transform(self.source[int(self.positions[index])]["image"])
 
 
-def load_examples(builder: tfds.core.DatasetBuilder, split: str, transform: Transform) -> Examples:
+def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
     """Reads the labels of one split of a prepared dataset; the images stay on disk.
 
     Args:
@@ -141,9 +141,7 @@ def _labels_and_group(row: dict[str, Any]) -> dict[str, Any]:
     return labels
 
 
-def _labels(
-    builder: tfds.core.DatasetBuilder, rows: Sequence[Any], feature: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _labels(builder: Any, rows: Sequence[Any], feature: str) -> tuple[np.ndarray, tuple[str, ...]]:
     if feature not in builder.info.features:
         return np.full(len(rows), UNLABELLED, np.int32), ()
     names = tuple(builder.info.features[feature].names)

@@ -123,7 +123,10 @@ def training_batches(feed: PairFeed, epoch: int, first_step: int = 0) -> Iterato
     faces, expressions = pair_indices(feed, epoch)
 
     def assemble(pairs: np.ndarray) -> PairBatch:
-        rows = [_load_pair(feed, epoch, pair, faces[pair], expressions[pair]) for pair in pairs]
+        rows = [
+            _load_pair(feed, epoch, int(pair), int(faces[pair]), int(expressions[pair]))
+            for pair in pairs
+        ]
         face_images, expression_images = (np.stack(images) for images in zip(*rows, strict=True))
         batch = PairBatch(
             face_image=face_images,
@@ -154,7 +157,7 @@ def _load_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     # One generator a pair and purpose: the pictures do not depend on batch or order.
     size = feed.image_size_px
-    generators = np.random.SeedSequence([feed.seed, epoch, int(pair)]).spawn(2)
+    generators = np.random.SeedSequence([feed.seed, epoch, pair]).spawn(2)
     face_image = feed.faces.images[face]
     if feed.augment_faces:
         face_image = random_crop_and_flip(np.random.default_rng(generators[1]), face_image, size)

@@ -80,7 +80,7 @@ def frozen_random_accuracy(config: ConfigDict, data: TrainingData, *, num_update
         rows = generator.integers(len(features), size=batch_size)
         carry = update(carry, features[rows], train.expressions[rows])
     logits = nnx.merge(head_definition, carry[0])(
-        _features(encode, test, size_px=config.model.image_size_px)
+        jnp.asarray(_features(encode, test, size_px=config.model.image_size_px))
     )
     return float((np.asarray(logits).argmax(axis=-1) == test.expressions).mean())
 

@@ -359,6 +359,17 @@ class TDGAN(NamedTuple):
     expression_discriminator: Discriminator
 
 
+class Definitions(NamedTuple):
+    """The six networks without their parameters: hashable, merged with parameters to be called."""
+
+    face_encoder: nnx.GraphDef[Encoder]
+    expression_encoder: nnx.GraphDef[Encoder]
+    expression_head: nnx.GraphDef[Head]
+    decoder: nnx.GraphDef[Decoder]
+    face_discriminator: nnx.GraphDef[Discriminator]
+    expression_discriminator: nnx.GraphDef[Discriminator]
+
+
 def scaled(width: int, multiplier: float) -> int:
     """Number of channels or features of a layer of the paper under a width multiplier."""
     return max(1, round(width * multiplier))

@@ -18,6 +18,7 @@ class Family(NamedTuple):
         train_step: `(updates, state, batch, key) -> (state, metrics)`; `updates` is static, the
             key is that of the run.
         eval_step: `(parameters, images) -> {recogniser: logits}`.
+        sample_columns: Titles of the sample sheet's columns, in their order.
         sample_step: `(parameters, batch, key) -> {column title: images}`.
     """
 
@@ -26,4 +27,5 @@ class Family(NamedTuple):
     updates_due: Callable[[int, int], Hashable]
     train_step: Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]
     eval_step: Callable[[Tree, jax.Array], dict[str, jax.Array]]
+    sample_columns: tuple[str, ...]
     sample_step: Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]

@@ -19,7 +19,7 @@ MAPPINGS = ("shard_map", "pmap")
 Step = Callable[..., Any]
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A one-dimensional mesh over all devices, or the given ones."""
     chosen = np.asarray(jax.devices() if devices is None else devices)
     return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.models.tdgan import TDGAN
+from tdgan_jax.models.tdgan import TDGAN, Definitions
 from tdgan_jax.steps.parallel import BATCH_AXIS
 from tdgan_jax.steps.tdgan_objective import (
     Batch,
@@ -35,6 +35,7 @@ from tdgan_jax.steps.tdgan_objective import (
     to_unit_range,
 )
 
+SAMPLE_COLUMNS = ("face", "expression", "generated", "face again", "expression again")
 GENERATOR = ("decoder", "face_encoder", "expression_encoder")
 
 
@@ -62,7 +63,7 @@ class Setup(NamedTuple):
         axis_name: Mapped axis to average gradients and metrics over; None without one.
     """
 
-    networks: TDGAN
+    networks: Definitions
     objective: Objective
     optimizers: Mapping[str, optax.GradientTransformation]
     axis_name: str | None = BATCH_AXIS
@@ -76,10 +77,10 @@ class Updates(NamedTuple):
     expression_discriminator: bool
 
 
-def split_networks(networks: TDGAN) -> tuple[TDGAN, dict[str, Parameters]]:
+def split_networks(networks: TDGAN) -> tuple[Definitions, dict[str, Parameters]]:
     """Separates networks into definitions (hashable) and parameter trees by network name."""
     halves = {name: nnx.split(network) for name, network in networks._asdict().items()}
-    definitions = TDGAN(**{name: definition for name, (definition, _) in halves.items()})
+    definitions = Definitions(*(definition for definition, _ in halves.values()))
     return definitions, {name: nnx.to_pure_dict(state) for name, (_, state) in halves.items()}
 
 
@@ -277,7 +278,7 @@ def train_step(
 
 
 def eval_step(
-    networks: TDGAN, parameters: Mapping[str, Parameters], images: jax.Array
+    networks: Definitions, parameters: Mapping[str, Parameters], images: jax.Array
 ) -> dict[str, jax.Array]:
     """Logits of both recognisers, without dropout.
 
@@ -303,7 +304,7 @@ def eval_step(
 
 
 def sample_step(
-    networks: TDGAN,
+    networks: Definitions,
     parameters: Mapping[str, Parameters],
     batch: Batch,
     noises: tuple[jax.Array | None, ...],
@@ -316,10 +317,11 @@ def sample_step(
     generator = {name: parameters[name] for name in GENERATOR}
     first = generate(networks, generator, batch, noises[0])
     face_again, expression_again = reconstruct(networks, generator, first, noises[1:])
-    return {
-        "face": batch.face_image,
-        "expression": batch.expression_image,
-        "generated": first.generated,
-        "face again": face_again,
-        "expression again": expression_again,
-    }
+    images = (
+        batch.face_image,
+        batch.expression_image,
+        first.generated,
+        face_again,
+        expression_again,
+    )
+    return dict(zip(SAMPLE_COLUMNS, images, strict=True))

@@ -11,6 +11,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.models.tdgan import ENCODER_STRIDE, TDGAN, make_tdgan
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.tdgan import (
+    SAMPLE_COLUMNS,
     Setup,
     TrainState,
     Updates,
@@ -109,5 +110,6 @@ def tdgan_family(config: ConfigDict, *, num_identities: int, num_expressions: in
         updates_due=partial(updates_due, config),
         train_step=step,
         eval_step=partial(eval_step, networks),
+        sample_columns=SAMPLE_COLUMNS,
         sample_step=sample,
     )

@@ -17,7 +17,7 @@ from tdgan_jax.losses import (
     cross_entropy_loss,
     squared_error_loss,
 )
-from tdgan_jax.models.tdgan import TDGAN, Judgement
+from tdgan_jax.models.tdgan import Definitions, Judgement
 
 Parameters = Any
 Metrics = dict[str, jax.Array]
@@ -133,7 +133,7 @@ def draw_randomness(
 
 
 def generate(
-    networks: TDGAN,
+    networks: Definitions,
     generator: Mapping[str, Parameters],
     batch: Batch,
     noise: jax.Array | None,
@@ -156,7 +156,7 @@ def generate(
 
 
 def reconstruct(
-    networks: TDGAN,
+    networks: Definitions,
     generator: Mapping[str, Parameters],
     first: FirstPass,
     noises: Sequence[jax.Array | None],
@@ -174,14 +174,20 @@ def reconstruct(
     both = decoder(
         jnp.concatenate([first.expression_feature_of_face, expression_feature_of_generated]),
         jnp.concatenate([face_feature_of_generated, first.face_feature_of_expression]),
-        None if noises[0] is None else jnp.concatenate(noises),
+        _joined(noises),
     )
     face_again, expression_again = jnp.split(both, 2)
     return face_again, expression_again
 
 
+def _joined(parts: Sequence[jax.Array | None]) -> jax.Array | None:
+    """Concatenates noise or keys of two passes; None when they are switched off."""
+    present = [part for part in parts if part is not None]
+    return jnp.concatenate(present) if present else None
+
+
 def expression_head_loss(
-    networks: TDGAN,
+    networks: Definitions,
     head: Parameters,
     feature: jax.Array,
     batch: Batch,
@@ -195,7 +201,7 @@ def expression_head_loss(
 
 
 def face_discriminator_loss(
-    networks: TDGAN,
+    networks: Definitions,
     face_discriminator: Parameters,
     generated: jax.Array,
     batch: Batch,
@@ -210,8 +216,7 @@ def face_discriminator_loss(
     images = jnp.concatenate([batch.face_image, jax.lax.stop_gradient(generated)])
     real_keys = randomness.dropout_keys["face_discriminator_real"]
     fake_keys = randomness.dropout_keys["face_discriminator_fake"]
-    keys = None if real_keys is None else jnp.concatenate([real_keys, fake_keys])
-    judgement = discriminator(images, dropout_keys=keys)
+    judgement = discriminator(images, dropout_keys=_joined([real_keys, fake_keys]))
     real_logits, fake_logits = jnp.split(judgement.logits, 2)
     fake_class = jnp.full_like(batch.face_identity, fake_logits.shape[-1] - 1)
     real = cross_entropy_loss(real_logits, batch.face_identity, batch.weight)
@@ -228,7 +233,7 @@ def face_discriminator_loss(
 
 
 def expression_discriminator_loss(
-    networks: TDGAN,
+    networks: Definitions,
     expression_discriminator: Parameters,
     batch: Batch,
     randomness: Randomness,
@@ -243,7 +248,7 @@ def expression_discriminator_loss(
 
 
 def generator_loss(
-    networks: TDGAN,
+    networks: Definitions,
     objective: Objective,
     generator: Mapping[str, Parameters],
     first: FirstPass,

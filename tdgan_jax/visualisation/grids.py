@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tdgan_jax.run_folder import write_atomically
 
-TDGAN_COLUMNS = ("face", "expression", "generated", "face again", "expression again")
-
 _PAPER = (255, 255, 255)
 _INK = (40, 46, 58)
 

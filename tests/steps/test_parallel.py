@@ -47,16 +47,20 @@ def test_four_devices_give_the_raw_gradients_losses_and_parameters_of_one(mappin
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
     for name, recorded in expected.optimizer_states.items():
         for part in ("gradient", "after_sgd"):
-            ours = jax.tree.leaves(getattr(state.optimizer_states[name], part))
-            theirs = jax.tree.leaves(getattr(recorded, part))
-            for value, reference in zip(ours, theirs, strict=True):
-                scale = np.abs(reference).max()
-                np.testing.assert_allclose(
-                    value, reference, rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {part}"
-                )
+            assert_close(getattr(state.optimizer_states[name], part), getattr(recorded, part), name)
         assert_adam_step_agrees(
             state.parameters[name], expected.parameters[name], recorded.gradient, name
         )
+
+
+def assert_close(ours, theirs, name: str) -> None:
+    """Float32 sums in another order: relative to each value, or to the network's largest one.
+
+    Gradients in front of an instance norm cancel almost to zero, which leaves rounding alone.
+    """
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(theirs))
+    for value, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(value, reference, rtol=1e-4, atol=1e-5 * largest, err_msg=name)
 
 
 def assert_adam_step_agrees(ours, theirs, gradient, name: str) -> None:
@@ -72,14 +76,9 @@ def assert_adam_step_agrees(ours, theirs, gradient, name: str) -> None:
 def test_pmap_equals_shard_map_on_one_device():
     (expected, _), (state, _) = one_step(1, "shard_map"), one_step(1, "pmap")
     for name in expected.parameters:
-        for value, reference in zip(
-            jax.tree.leaves(state.optimizer_states[name].gradient),
-            jax.tree.leaves(expected.optimizer_states[name].gradient),
-            strict=True,
-        ):
-            np.testing.assert_allclose(
-                value, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max()
-            )
+        assert_close(
+            state.optimizer_states[name].gradient, expected.optimizer_states[name].gradient, name
+        )
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused_with_both_numbers():

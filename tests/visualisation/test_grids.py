@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdgan_jax.visualisation.grids import TDGAN_COLUMNS, sample_grid, save_png
+from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
+from tdgan_jax.visualisation.grids import sample_grid, save_png
 
 
 def columns(count=5, rows=4, size=16, channels=1):
@@ -42,7 +43,7 @@ def test_colour_and_gray_columns_stand_side_by_side():
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_header_stands_above_unchanged_tiles(size):
     plain = sample_grid(columns(size=size))
-    titled = sample_grid(columns(size=size), titles=TDGAN_COLUMNS)
+    titled = sample_grid(columns(size=size), titles=SAMPLE_COLUMNS)
     header_px = titled.height - plain.height
     assert titled.width == plain.width and 0 < header_px < 45
     assert np.array_equal(np.asarray(titled)[header_px:], np.asarray(plain))

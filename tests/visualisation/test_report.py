@@ -11,7 +11,8 @@ from tdgan_jax import run_folder
 from tdgan_jax.cli import report as report_command
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_metrics
-from tdgan_jax.visualisation.grids import TDGAN_COLUMNS, sample_grid, save_png
+from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
+from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import distinct_names, flattened, spread_out, write_report
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -127,7 +128,7 @@ def draw_run(folder, seed=0, quality=1.6, selected_on="validation", num_records=
             np.stack([drawn_face(generator, size, mood, made) for _ in range(3)])
             for mood, made in ((0, 0), (1, 0), (1, blur), (0, blur), (1, blur))
         ]
-        sheet = sample_grid(columns, titles=TDGAN_COLUMNS)
+        sheet = sample_grid(columns, titles=SAMPLE_COLUMNS)
         save_png(sheet, run_folder.sample_path(folder, epoch, 120 * (epoch + 1)))
     return folder
 

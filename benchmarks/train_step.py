@@ -1,0 +1,440 @@
+"""Times the compiled training step of a TDGAN configuration on random input, no dataset needed.
+
+    python benchmarks/train_step.py --config configs/tdgan_raf.py --batch-size 16 --torch
+
+A step with the discriminators' updates costs more than one without, so each pattern of updates is
+compiled and timed by itself; the figures weight the patterns by how often the gaps make them occur
+after the warm-up. `README.md` beside this file explains the fields of the JSON object on stdout;
+everything else goes to stderr.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from tdgan_jax.cli.train import overrides_from
+from tdgan_jax.configuration import load_config
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import environment
+from tdgan_jax.steps.families import make_family
+from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.parallel import (
+    check_batch_size,
+    make_mesh,
+    parallel_train_step,
+    replicate,
+    shard_batch,
+)
+from tdgan_jax.steps.tdgan_objective import Batch
+
+TWIN_INCEPTION_BLOCKS = 4  # fixed in the torch twin, whose keys are those of the weight files
+
+Frequencies = Mapping[Hashable, float]  # of the patterns of updates; they sum to 1
+TwinStep = Callable[[Any], None]  # takes one torch step with a pattern of updates
+
+
+class CompiledStep(NamedTuple):
+    """One pattern's step, ready to run.
+
+    Attributes:
+        call: `(state, batch, key) -> (state, metrics)`; consumes the state.
+        compile_seconds: Tracing, lowering and compiling; with `pmap` its first run as well.
+        flops: Floating-point operations on all devices as XLA counts them; None if it does not.
+        memory_bytes: Arguments, results and temporaries of one device; None if unknown.
+    """
+
+    call: Callable[..., Any]
+    compile_seconds: float
+    flops: float | None
+    memory_bytes: int | None
+
+
+class JaxTraining:
+    """The state of a training and its compiled steps."""
+
+    def __init__(self, config: ConfigDict, family: Family, mesh: Mesh, batch: Batch):
+        """Initialises the parameters and puts the batch on the devices."""
+        key = jax.random.key(config.seed)
+        self._mapping = config.parallel.mapping
+        self._train_step = family.train_step
+        self._mesh = mesh
+        self._state = replicate(jax.jit(family.init_state)(key), mesh)
+        self._batch = shard_batch(batch, mesh)
+        self._key = replicate(key, mesh)
+        self.compiled: dict[Hashable, CompiledStep] = {}
+
+    def compile(self, updates: Hashable) -> CompiledStep:
+        """Compiles the step of one pattern of updates and keeps it."""
+        start = time.perf_counter()
+        step = parallel_train_step(
+            partial(self._train_step, updates), self._mesh, mapping=self._mapping
+        )
+        if hasattr(step, "lower"):
+            executable = step.lower(self._state, self._batch, self._key).compile()
+            seconds = time.perf_counter() - start
+            compiled = CompiledStep(
+                executable, seconds, _flops(executable, self._mesh.size), _memory_bytes(executable)
+            )
+        else:  # The pmap mapping is a plain function, which compiles at its first call.
+            self._state, _ = jax.block_until_ready(step(self._state, self._batch, self._key))
+            compiled = CompiledStep(step, time.perf_counter() - start, None, None)
+        self.compiled[updates] = compiled
+        return compiled
+
+    def step(self, updates: Hashable) -> None:
+        """Takes one step and waits for its end."""
+        self._state, _ = jax.block_until_ready(
+            self.compiled[updates].call(self._state, self._batch, self._key)
+        )
+
+
+def _flops(executable: Any, num_devices: int) -> float | None:
+    flops = (executable.cost_analysis() or {}).get("flops", 0.0)
+    return flops * num_devices if flops > 0 else None  # -1: this backend cannot tell
+
+
+def _memory_bytes(executable: Any) -> int | None:
+    memory = executable.memory_analysis()
+    if memory is None:
+        return None
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes  # The new state stands where the consumed one stood.
+    )
+
+
+def pattern_frequencies(config: ConfigDict, family: Family) -> dict[Hashable, float]:
+    """How often each pattern of updates occurs over one period of the gaps, after the warm-up."""
+    period = math.lcm(
+        config.training.face_discriminator_gap, config.training.expression_discriminator_gap
+    )
+    warmup_steps = config.training.discriminator_warmup_steps
+    counts = Counter(family.updates_due(warmup_steps + step, step) for step in range(period))
+    return {updates: count / period for updates, count in counts.items()}
+
+
+def pattern_name(updates: Any) -> str:
+    """The networks that a pattern updates, e.g. `generator+face_discriminator`."""
+    return "+".join(name for name, is_due in updates._asdict().items() if is_due)
+
+
+def random_batch(
+    config: ConfigDict, batch_size: int, num_identities: int, num_expressions: int
+) -> Batch:
+    """Noise in the place of the images, with random labels."""
+    rng = np.random.default_rng(0)
+    side = config.model.image_size_px
+    shape = (batch_size, side, side, config.model.image_channels)
+    return Batch(
+        face_image=rng.integers(256, size=shape, dtype=np.uint8),
+        face_identity=rng.integers(num_identities, size=batch_size, dtype=np.int32),
+        expression_image=rng.integers(256, size=shape, dtype=np.uint8),
+        expression_label=rng.integers(num_expressions, size=batch_size, dtype=np.int32),
+        weight=np.ones(batch_size, np.float32),
+        position=np.arange(batch_size, dtype=np.int32),
+    )
+
+
+def fastest_seconds(calls: Mapping[Hashable, Callable[[], None]], repeats: int) -> dict:
+    """The shortest time of each call.
+
+    The calls take turns, so that another load on the machine meets all of them alike; the first
+    round warms up and is not counted.
+    """
+    seconds: dict[Hashable, list[float]] = {name: [] for name in calls}
+    for number in range(repeats + 1):
+        _say(f"round {number} of {repeats}" if number else "warming up")
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: min(timed[1:]) for name, timed in seconds.items()}
+
+
+def amortised(values: Mapping[Hashable, float], frequencies: Frequencies) -> float:
+    """Mean over the patterns, weighted by their frequency."""
+    return sum(frequency * values[updates] for updates, frequency in frequencies.items())
+
+
+def make_twin_step(
+    config: ConfigDict, batch: Batch, num_identities: int, num_expressions: int, threads: int
+) -> TwinStep:
+    """Makes the same training in eager PyTorch, on the CPU.
+
+    Args:
+        config: The configuration.
+        batch: What the JAX side trains on.
+        num_identities: K.
+        num_expressions: C.
+        threads: Threads of torch; set for the whole process.
+
+    Raises:
+        UserError: If torch is missing.
+        UsageError: If the twin cannot do the work of this configuration.
+    """
+    _check_twin_can(config)
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "--torch needs PyTorch, which is not installed: pip install -e '.[torch]'"
+        ) from error
+
+    if __package__:
+        from benchmarks.torch_tdgan_step import TorchTdganStep
+    else:  # Run as a script: this folder is on the path, the repository's root need not be.
+        from torch_tdgan_step import TorchTdganStep
+    from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(config.seed)
+    sizes = {
+        "channels": config.model.image_channels,
+        "image_size_px": config.model.image_size_px,
+        "width_multiplier": config.model.width_multiplier,
+        "dropout_rate": config.model.dropout_rate,
+    }
+    generator = Generator(
+        num_expressions,
+        noise_channels=config.model.noise_channels,
+        num_residual_blocks=config.model.num_residual_convolutions,
+        **sizes,
+    )
+    training = TorchTdganStep(
+        generator,
+        Discriminator(num_identities + 1, **sizes),
+        Discriminator(num_expressions, **sizes),
+    )
+
+    def images(values: np.ndarray) -> Any:
+        return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous().float() / 255
+
+    inputs = (
+        images(batch.face_image),
+        torch.from_numpy(batch.face_identity).long(),
+        images(batch.expression_image),
+        torch.from_numpy(batch.expression_label).long(),
+    )
+
+    def step(updates: Any) -> None:
+        training.step(*inputs, updates.face_discriminator, updates.expression_discriminator)
+
+    return step
+
+
+def _check_twin_can(config: ConfigDict) -> None:
+    if jax.default_backend() != "cpu":
+        raise UsageError(
+            f"--torch times PyTorch on the CPU and JAX runs on {jax.default_backend()}; "
+            "set JAX_PLATFORMS=cpu for a ratio"
+        )
+    for field, value, twins in (
+        ("num_inception_blocks", config.model.num_inception_blocks, TWIN_INCEPTION_BLOCKS),
+        ("perceptual_network", config.loss.perceptual_network, "face_discriminator"),
+    ):
+        if value != twins:
+            raise UsageError(f"--torch: {field} is {value!r}; the torch twin knows only {twins!r}")
+
+
+def use_threads(threads: int | None) -> int:
+    """Limits this process to that many CPU cores; must come before JAX makes its client.
+
+    JAX sizes its pool by the cores that the process may use and has no setting of its own.
+
+    Args:
+        threads: Threads of either side; None for one on each usable core.
+
+    Returns:
+        The number in force.
+
+    Raises:
+        UsageError: If there are not as many cores, or the system cannot set them.
+    """
+    can_set = hasattr(os, "sched_setaffinity")  # Linux alone
+    usable = sorted(os.sched_getaffinity(0)) if can_set else range(os.cpu_count() or 1)
+    if threads is None or threads == len(usable):
+        return len(usable)
+    if not 1 <= threads <= len(usable):
+        raise UsageError(f"--threads is {threads}; this process may use 1 to {len(usable)} cores")
+    if not can_set:
+        raise UsageError("--threads needs Linux: elsewhere JAX uses all cores")
+    os.sched_setaffinity(0, usable[:threads])
+    return threads
+
+
+def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
+    """Compiles and times the step of a configuration.
+
+    Args:
+        config: The configuration.
+        args: The command line.
+
+    Returns:
+        The object that is printed.
+
+    Raises:
+        UserError: If the configuration or the request cannot be measured here.
+    """
+    batch_size = config.training.batch_size if args.batch_size is None else args.batch_size
+    if batch_size < 1 or args.repeats < 1:
+        raise UsageError("--batch-size and --repeats must be at least 1")
+    threads = use_threads(args.threads)
+    # A step found on disk would not tell how long compiling takes.
+    jax.config.update("jax_enable_compilation_cache", False)
+    mesh = make_mesh()
+    check_batch_size(batch_size, mesh)
+    classes = (args.num_identities, args.num_expressions)
+    names = (tuple(map(str, range(count))) for count in classes)
+    family = make_family(config, *names)
+    frequencies = pattern_frequencies(config, family)
+    batch = random_batch(config, batch_size, *classes)
+    twin_step = make_twin_step(config, batch, *classes, threads) if args.torch else None
+
+    training = JaxTraining(config, family, mesh, batch)
+    for updates in frequencies:
+        compiled = training.compile(updates)
+        _say(f"compiled {pattern_name(updates)} in {compiled.compile_seconds:.1f} s")
+    calls = {}
+    for updates in frequencies:
+        calls["jax", updates] = partial(training.step, updates)
+        if twin_step:
+            calls["torch", updates] = partial(twin_step, updates)
+    seconds = fastest_seconds(calls, args.repeats)
+
+    known = environment(mesh.devices.flat)
+    result = {
+        "config": config.name,
+        "batch_size": batch_size,
+        **_jax_figures(training.compiled, _side(seconds, "jax"), frequencies, batch_size, mesh),
+        "device": ", ".join(known["device_kinds"]),
+        "num_devices": mesh.size,
+        "threads": threads,
+        "mapping": config.parallel.mapping,
+        "repeats": args.repeats,
+        "versions": {"python": known["python"], **known["packages"]},
+        "git_commit": known["git_commit"],
+        "git_modified": known["git_modified"],
+    }
+    if twin_step:
+        result["torch"] = _torch_figures(config, _side(seconds, "torch"), frequencies, batch_size)
+        result["ratio"] = result["images_per_second"] / result["torch"]["images_per_second"]
+    return result
+
+
+def _side(seconds: Mapping[Any, float], side: str) -> dict[Hashable, float]:
+    return {updates: timed for (name, updates), timed in seconds.items() if name == side}
+
+
+def _jax_figures(
+    compiled: Mapping[Hashable, CompiledStep],
+    seconds: Mapping[Hashable, float],
+    frequencies: Frequencies,
+    batch_size: int,
+    mesh: Mesh,
+) -> dict[str, Any]:
+    seconds_per_step = amortised(seconds, frequencies)
+    flops = {updates: step.flops for updates, step in compiled.items() if step.flops is not None}
+    counted = amortised(flops, frequencies) if flops.keys() == compiled.keys() else None
+    return {
+        "images_per_second": batch_size / seconds_per_step,
+        "seconds_per_step": seconds_per_step,
+        "per_pattern": {
+            pattern_name(updates): {
+                "seconds": seconds[updates],
+                "frequency": frequency,
+                "compile_seconds": compiled[updates].compile_seconds,
+                "flops": compiled[updates].flops,
+                "memory_bytes": compiled[updates].memory_bytes,
+            }
+            for updates, frequency in frequencies.items()
+        },
+        "compile_seconds": sum(step.compile_seconds for step in compiled.values()),
+        "peak_memory_bytes": _peak_memory_bytes(compiled, mesh),
+        "flops_per_second": None if counted is None else counted / seconds_per_step,
+    }
+
+
+def _peak_memory_bytes(compiled: Mapping[Hashable, CompiledStep], mesh: Mesh) -> int | None:
+    measured = [device.memory_stats() or {} for device in mesh.devices.flat]
+    if all("peak_bytes_in_use" in stats for stats in measured):  # accelerators
+        return max(stats["peak_bytes_in_use"] for stats in measured)
+    planned = [step.memory_bytes for step in compiled.values() if step.memory_bytes is not None]
+    return max(planned, default=None)
+
+
+def _torch_figures(
+    config: ConfigDict,
+    seconds: Mapping[Hashable, float],
+    frequencies: Frequencies,
+    batch_size: int,
+) -> dict[str, Any]:
+    import torch
+
+    seconds_per_step = amortised(seconds, frequencies)
+    return {
+        "images_per_second": batch_size / seconds_per_step,
+        "seconds_per_step": seconds_per_step,
+        "per_pattern": {pattern_name(updates): timed for updates, timed in seconds.items()},
+        "threads": torch.get_num_threads(),
+        "version": torch.__version__,
+        # A small part of what JAX does; a ratio with it is slightly unfair to JAX.
+        "leaves_out_label_gradient": bool(config.loss.label_gradient_weight),
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Times the training step of a configuration on random input.",
+        epilog="Fields are changed as in training: --config.model.width_multiplier=0.5",
+    )
+    parser.add_argument(
+        "--config", required=True, metavar="FILE[:VARIANT]", help="configuration file"
+    )
+    parser.add_argument("--batch-size", type=int, help="pairs a step (default: the config's)")
+    parser.add_argument("--torch", action="store_true", help="time the torch twin beside it")
+    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed steps a pattern (default: 3)")
+    parser.add_argument("--num-identities", type=int, default=20, help="default: 20")
+    parser.add_argument("--num-expressions", type=int, default=7, help="default: 7")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one measurement as JSON.
+
+    Args:
+        arguments: The command line without the program's name; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 impossible here, 2 wrong use.
+    """
+    args, unknown = _parser().parse_known_args(arguments)
+    try:
+        config = load_config(args.config, overrides_from(unknown))
+        print(json.dumps(measure(config, args), indent=1))
+    except UserError as error:
+        print(f"train_step.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

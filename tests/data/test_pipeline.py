@@ -1,0 +1,131 @@
+"""Batches are pure functions of seed, epoch and step; evaluation counts every example once."""
+
+import numpy as np
+import pytest
+
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.pipeline import (
+    PairFeed,
+    check_feed,
+    evaluation_batches,
+    pair_indices,
+    training_batches,
+)
+from tdgan_jax.errors import UsageError
+
+
+def examples(count: int, size_px: int, *, value_from: int = 0) -> Examples:
+    """Examples whose images carry their own index in every pixel."""
+    images = [np.full((size_px, size_px, 1), value_from + i, np.uint8) for i in range(count)]
+    return Examples(
+        images=images,
+        expressions=np.arange(count, dtype=np.int32) % 7,
+        expression_names=tuple("abcdefg"),
+        identities=np.arange(count, dtype=np.int32),
+        identity_names=tuple(str(i) for i in range(count)),
+        groups=np.array([str(i) for i in range(count)]),
+        files=np.array([f"{i:04d}" for i in range(count)]),
+        duplicated_in_train=None,
+    )
+
+
+def feed(**changes) -> PairFeed:
+    values = {
+        "faces": examples(3, 16),
+        "expressions": examples(11, 18, value_from=100),
+        "image_size_px": 16,
+        "batch_size": 4,
+        "seed": 5,
+    }
+    return PairFeed(**(values | changes))
+
+
+def arrays(batches) -> list[tuple[np.ndarray, ...]]:
+    return [tuple(batch) for batch in batches]
+
+
+def assert_equal(left, right) -> None:
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_the_fixed_pairing_follows_the_released_program():
+    face, expression = pair_indices(feed(), epoch=3)
+    np.testing.assert_array_equal(face, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(expression, np.arange(11))
+    face, expression = pair_indices(feed(faces=examples(13, 16)), epoch=0)
+    np.testing.assert_array_equal(face, np.arange(13))
+    np.testing.assert_array_equal(expression, [*range(11), 0, 1])
+
+
+def test_the_random_pairing_changes_with_the_epoch_and_uses_all_of_the_shorter_list():
+    shuffled = feed(pairing="random", faces=examples(8, 16))
+    first, second = (pair_indices(shuffled, epoch)[0] for epoch in (0, 1))
+    assert not np.array_equal(first, second)
+    assert sorted(first[:8]) == list(range(8))
+    np.testing.assert_array_equal(first, pair_indices(shuffled, 0)[0])
+
+
+def test_an_epoch_resumed_at_any_step_goes_on_with_the_same_batches():
+    whole = arrays(training_batches(feed(), epoch=2))
+    assert len(whole) == feed().steps_per_epoch == 2
+    assert_equal(arrays(training_batches(feed(), epoch=2, first_step=1)), whole[1:])
+
+
+def test_order_crop_and_flip_change_with_epoch_and_seed():
+    striped = [np.arange(18 * 18, dtype=np.uint8).reshape(18, 18, 1)] * 11
+    base = feed(expressions=examples(11, 18)._replace(images=striped))
+    first = next(iter(training_batches(base, 0)))
+    for other in (
+        next(iter(training_batches(base, 1))),
+        next(iter(training_batches(base._replace(seed=6), 0))),
+    ):
+        assert not np.array_equal(first.expression_image, other.expression_image)
+        assert not np.array_equal(first.expression_label, other.expression_label)
+
+
+def test_augmentation_depends_on_the_pair_and_not_on_the_batch_size():
+    striped = [np.arange(18 * 18, dtype=np.uint8).reshape(18, 18, 1)] * 11
+    base = feed(expressions=examples(11, 18)._replace(images=striped))
+    small, large = (
+        np.concatenate(
+            [b.expression_image for b in training_batches(base._replace(batch_size=n), 0)]
+        )
+        for n in (2, 5)
+    )
+    np.testing.assert_array_equal(small[:10], large[:10])
+
+
+def test_images_belong_to_their_labels_and_both_halves_to_their_pair():
+    for batch in training_batches(feed(), 0):
+        np.testing.assert_array_equal(batch.face_image[:, 0, 0, 0], batch.face_identity)
+        index = batch.expression_image[:, 0, 0, 0] - 100
+        np.testing.assert_array_equal(index % 7, batch.expression_label)
+        np.testing.assert_array_equal(index % 3, batch.face_identity)
+
+
+def test_padding_keeps_the_last_batch_with_weights_of_mean_one():
+    padded = feed(pad_last_batch=True)
+    batches = list(training_batches(padded, 0))
+    assert len(batches) == padded.steps_per_epoch == 3
+    np.testing.assert_allclose(batches[-1].weight, [4 / 3, 4 / 3, 4 / 3, 0])
+    seen = np.concatenate([b.expression_image[b.weight > 0, 0, 0, 0] for b in batches])
+    assert sorted(seen) == list(range(100, 111))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
+def test_evaluation_counts_every_example_exactly_once(batch_size):
+    seen = []
+    for images, count in evaluation_batches(examples(11, 16), batch_size):
+        assert images.shape == (batch_size, 16, 16, 1)
+        seen += images[:count, 0, 0, 0].tolist()
+    assert seen == list(range(11))
+
+
+def test_a_batch_larger_than_an_epoch_is_refused_with_both_numbers():
+    with pytest.raises(UsageError, match="batch_size=12 is larger than the 11 pairs"):
+        check_feed(feed(batch_size=12))
+    with pytest.raises(UsageError, match="known: fixed, random"):
+        check_feed(feed(pairing="sorted"))
