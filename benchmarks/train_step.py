@@ -315,7 +315,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
             calls["torch", updates] = partial(twin_step, updates)
     seconds = fastest_seconds(calls, args.repeats)
 
-    known = environment(mesh.devices.flat)
+    known = environment(list(mesh.devices.flat))
     result = {
         "config": config.name,
         "batch_size": batch_size,

@@ -8,14 +8,14 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError
 
-# Nested fields by name.
-Fields = Mapping[str, Any] | ConfigDict
+# A locked `ConfigDict`; its attributes are whatever the configuration file says.
+Config: TypeAlias = Any
 
 
 def find_config(path: str) -> Path:
@@ -44,7 +44,7 @@ def _packaged_configs() -> dict[str, Path]:
     return {file.stem: file for file in files if "def get_config(" in file.read_text()}
 
 
-def load_config(argument: str, overrides: Sequence[str] = ()) -> ConfigDict:
+def load_config(argument: str, overrides: Sequence[str] = ()) -> Config:
     """Loads `FILE[:VARIANT]` and applies `section.field=value` overrides.
 
     Args:
@@ -79,12 +79,12 @@ def unknown_variant(variant: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"unknown variant {variant!r}; did you mean {near[0]!r}?")
 
 
-def flatten(config: Fields, prefix: str = "") -> dict[str, Any]:
-    """Fields of a nested configuration by dotted name."""
+def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    """Config of a nested configuration by dotted name."""
     return dict(_fields(config, prefix))
 
 
-def _fields(config: Fields, prefix: str) -> Iterator[tuple[str, Any]]:
+def _fields(config: Config, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             yield from _fields(value, f"{prefix}{name}.")
@@ -92,7 +92,7 @@ def _fields(config: Fields, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _apply(config: ConfigDict, override: str) -> None:
+def _apply(config: Config, override: str) -> None:
     name, separator, text = override.partition("=")
     known = flatten(config)
     if not separator:
@@ -102,7 +102,7 @@ def _apply(config: ConfigDict, override: str) -> None:
         raise UsageError(f"unknown config field {name!r}; did you mean {near[0]!r}?")
     old = known[name]
     section, _, field = name.rpartition(".")
-    target: Any = config
+    target = config
     for part in section.split(".") if section else ():
         target = target[part]
     target[field] = _typed(name, old, text)
@@ -122,7 +122,7 @@ def _typed(name: str, old: Any, text: str) -> Any:
     return value
 
 
-def to_json(config: ConfigDict) -> dict[str, Any]:
+def to_json(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values."""
     return json.loads(config.to_json_best_effort())
 

@@ -16,12 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, state_bytes
-from tdgan_jax.configuration import differences, to_json
+from tdgan_jax.configuration import Config, differences, to_json
 from tdgan_jax.data.pipeline import PairBatch, training_batches
 from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.errors import UsageError, UserError
@@ -64,7 +63,7 @@ class Interrupted(Exception):
     """The process was asked to stop; the state is saved."""
 
 
-def train(config: ConfigDict, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
+def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """Trains, or goes on with, the run in `workdir`; evaluates and writes the report.
 
     Args:
@@ -109,7 +108,7 @@ def train(config: ConfigDict, workdir: Path, *, show_progress: bool = True) -> d
     return result
 
 
-def check_same_config(config: ConfigDict, workdir: Path) -> None:
+def check_same_config(config: Config, workdir: Path) -> None:
     """Refuses to resume a run with another configuration.
 
     Raises:
@@ -127,7 +126,7 @@ def check_same_config(config: ConfigDict, workdir: Path) -> None:
 
 
 def _run_epochs(
-    config: ConfigDict,
+    config: Config,
     workdir: Path,
     mesh: Mesh,
     data: TrainingData,
@@ -195,7 +194,7 @@ def _run_epochs(
                     record["images_per_second"] = len(window) * feed.batch_size / seconds
                     if end_of_epoch:
                         record["evaluation"] = _evaluate(
-                            config, mesh, data, eval_step, state.parameters
+                            config, mesh, data, family, eval_step, state.parameters
                         )
                     log.append(record)
                     _log_to_board(board, record)
@@ -248,14 +247,20 @@ def _fetch(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, dict[str
 
 
 def _evaluate(
-    config: ConfigDict, mesh: Mesh, data: TrainingData, eval_step: Any, parameters: Any
+    config: Config,
+    mesh: Mesh,
+    data: TrainingData,
+    family: Family,
+    eval_step: Any,
+    parameters: Any,
 ) -> dict[str, dict[str, Any]]:
     figures = {}
     for split, examples in (("validation", data.validation), ("test", data.test)):
         logits = predict_logits(
             eval_step, parameters, examples, batch_size=config.evaluation.batch_size, mesh=mesh
         )
-        figures[split] = recognition_figures(logits, examples, data.expression_names)
+        in_order = {name: logits[name] for name in family.recognisers}
+        figures[split] = recognition_figures(in_order, examples, data.expression_names)
     return figures
 
 
@@ -285,7 +290,7 @@ def _select(
     return progress | {"by_selection": chosen}
 
 
-def _result(config: ConfigDict, progress: dict[str, Any]) -> dict[str, Any]:
+def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:
     chosen = progress["by_selection"]
     return chosen[config.evaluation.selection] | {
         "selected_on": config.evaluation.selection,
@@ -300,7 +305,7 @@ def _first_rows(batch: PairBatch) -> PairBatch:
     return PairBatch(*(values[:SAMPLE_ROWS] for values in batch))
 
 
-def _describe(config: ConfigDict, mesh: Mesh, data: TrainingData) -> str:
+def _describe(config: Config, mesh: Mesh, data: TrainingData) -> str:
     feed = data.feed
     return (
         f"{len(feed.expressions.files)} expression images, {len(feed.faces.files)} faces of "

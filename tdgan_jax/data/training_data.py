@@ -3,8 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
+from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import (
     Examples,
@@ -48,7 +47,7 @@ class TrainingData(NamedTuple):
         return self.feed.faces.identity_names
 
 
-def test_transform(config: ConfigDict) -> Transform:
+def test_transform(config: Config) -> Transform:
     """The transform of evaluated images, to uint8 `[S, S, C]`.
 
     Raises:
@@ -65,16 +64,14 @@ def test_transform(config: ConfigDict) -> Transform:
     )
 
 
-def load_test_examples(
-    config: ConfigDict, dataset: str, builder_config: str, split: str
-) -> Examples:
+def load_test_examples(config: Config, dataset: str, builder_config: str, split: str) -> Examples:
     """Loads labelled examples of any prepared dataset as this configuration's models see them."""
     builder = open_dataset(dataset, builder_config or None, config.data.directory or None)
     examples = with_expression(load_examples(builder, split, test_transform(config)))
     return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
 
 
-def load_training_data(config: ConfigDict) -> TrainingData:
+def load_training_data(config: Config) -> TrainingData:
     """Loads faces, expressions and test images.
 
     Raises:
@@ -104,7 +101,7 @@ def load_training_data(config: ConfigDict) -> TrainingData:
     return TrainingData(feed, validation, test)
 
 
-def _load_faces(config: ConfigDict) -> Examples:
+def _load_faces(config: Config) -> Examples:
     source = config.data.faces
     resize = resize_shorter_side if config.data.augment_faces else resize_exactly
     transform = partial(
@@ -119,7 +116,7 @@ def _load_faces(config: ConfigDict) -> Examples:
     return in_memory(faces, limit_bytes=config.data.memory_limit_bytes)
 
 
-def _load_expressions(config: ConfigDict) -> tuple[Examples, Examples]:
+def _load_expressions(config: Config) -> tuple[Examples, Examples]:
     source = config.data.expressions
     builder = open_dataset(
         source.dataset, source.builder_config or None, config.data.directory or None

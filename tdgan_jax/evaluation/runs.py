@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.training_data import load_test_examples
 from tdgan_jax.errors import UserError
@@ -37,7 +38,7 @@ def evaluate_run(
     stored = read_run(folder).config
     if stored is None:
         raise UserError(f"{folder} holds no config.json; give the folder of a run")
-    config = ConfigDict(stored)
+    config: Config = ConfigDict(stored)
     if data_dir:
         config.data.directory = data_dir
     selection = config.evaluation.selection
@@ -64,7 +65,8 @@ def evaluate_run(
         batch_size=config.evaluation.batch_size,
         mesh=mesh,
     )
-    return recognition_figures(logits, examples, expression_names)
+    in_order = {name: logits[name] for name in family.recognisers}
+    return recognition_figures(in_order, examples, expression_names)
 
 
 def with_labels_of_the_model(examples: Examples, names: tuple[str, ...]) -> Examples:

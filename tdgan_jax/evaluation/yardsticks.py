@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from ml_collections import ConfigDict
 from PIL import Image
 from sklearn.linear_model import RidgeClassifier
 
+from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.images import centre_crop
 from tdgan_jax.data.training_data import TrainingData
@@ -39,7 +39,7 @@ def ridge_accuracy(train: Examples, test: Examples) -> float:
     return float(classifier.score(pixels(test), test.expressions))
 
 
-def frozen_random_accuracy(config: ConfigDict, data: TrainingData, *, num_updates: int) -> float:
+def frozen_random_accuracy(config: Config, data: TrainingData, *, num_updates: int) -> float:
     """Test accuracy of the expression head on a random encoder that never learns.
 
     Encoder and head have the sizes of the configuration's expression module; the head learns with
@@ -95,7 +95,7 @@ def _features(encode: Any, examples: Examples, *, size_px: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def yardsticks(config: ConfigDict, data: TrainingData, *, num_updates: int) -> dict[str, float]:
+def yardsticks(config: Config, data: TrainingData, *, num_updates: int) -> dict[str, float]:
     """Test accuracies of all yardsticks by name."""
     return {
         "ridge_regression_on_pixels": ridge_accuracy(data.feed.expressions, data.test),

@@ -1,14 +1,13 @@
 """Finds the family that a configuration names."""
 
-from ml_collections import ConfigDict
-
+from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.tdgan_family import tdgan_family
 
 
 def make_family(
-    config: ConfigDict, identity_names: tuple[str, ...], expression_names: tuple[str, ...]
+    config: Config, identity_names: tuple[str, ...], expression_names: tuple[str, ...]
 ) -> Family:
     """The functions of the configuration's system.
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 from flax import nnx
-from ml_collections import ConfigDict
 
+from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.models.tdgan import ENCODER_STRIDE, TDGAN, make_tdgan
 from tdgan_jax.steps.family import Family
@@ -28,7 +28,7 @@ PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
 
 
 def tdgan_networks(
-    config: ConfigDict, *, num_identities: int, num_expressions: int, rngs: nnx.Rngs
+    config: Config, *, num_identities: int, num_expressions: int, rngs: nnx.Rngs
 ) -> TDGAN:
     """The networks of a configuration.
 
@@ -46,7 +46,7 @@ def tdgan_networks(
         raise UsageError(f"config.model: {error}") from error
 
 
-def updates_due(config: ConfigDict, step: int, step_in_epoch: int) -> Updates:
+def updates_due(config: Config, step: int, step_in_epoch: int) -> Updates:
     """Which networks a step updates besides the expression head (spec TDGAN 4).
 
     Args:
@@ -63,7 +63,7 @@ def updates_due(config: ConfigDict, step: int, step_in_epoch: int) -> Updates:
     )
 
 
-def tdgan_family(config: ConfigDict, *, num_identities: int, num_expressions: int) -> Family:
+def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -> Family:
     """Makes TDGAN's functions for the loop.
 
     Args:
