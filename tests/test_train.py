@@ -108,7 +108,8 @@ def test_a_killed_run_goes_on_to_bit_identical_parameters(straight_run, environm
     workdir = tmp_path / "killed"
     process = start_and_wait_for_step(workdir, 9, environment)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not (workdir / "result.json").exists()
     # What a write that the kill cut short would leave.
     with open(workdir / "metrics.jsonl", "a") as file:
@@ -117,7 +118,9 @@ def test_a_killed_run_goes_on_to_bit_identical_parameters(straight_run, environm
     assert done.returncode == 0, done.stderr
     for ours, theirs in zip(last_parameters(workdir), last_parameters(straight_run), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    steps = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
+    steps = [
+        json.loads(line)["step"] for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == sorted(set(steps))
     assert steps == [r["step"] for r in read_metrics(straight_run / "metrics.jsonl")]
 

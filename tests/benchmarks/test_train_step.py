@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.train_step import main
+from benchmarks.train_step import main, make_twin_step, random_batch
+from tdgan_jax.configuration import load_config
+from tdgan_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TINY = "configs/tdgan_synthetic.py:tiny"
@@ -77,3 +79,11 @@ def test_bad_use_is_one_line(argument, message, capsys):
     assert out == ""
     (line,) = err.splitlines()
     assert message in line
+
+
+def test_missing_torch_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    config = load_config(str(ROOT / "configs/tdgan_raf.py"))
+    config.model.image_size_px = 16
+    with pytest.raises(UserError, match=r"pip install -e '\.\[torch\]'$"):
+        make_twin_step(config, random_batch(config, 1, 2, 2), 2, 2, threads=1)

@@ -1,0 +1,51 @@
+"""Imports run one way through the rooms of the package."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "tdgan_jax"
+# A room may import from itself, from the leaves, and from the rooms named here.
+LEAVES = {"errors", "expressions", "configuration", "run_folder"}
+ALLOWED = {
+    "models": set(),
+    "losses": set(),
+    "data": set(),
+    "checkpoints": set(),
+    "torch_weights": {"models"},
+    "steps": {"models", "losses"},
+    "evaluation": {"steps", "models", "losses", "data", "checkpoints"},
+    "visualisation": {"evaluation"},
+    "train": {"steps", "evaluation", "visualisation", "data", "checkpoints"},
+    "cli": {"train", "evaluation", "visualisation", "data"},
+}
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imported_rooms(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("tdgan_jax.")}
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_a_room_imports_only_from_below(room):
+    files = [path for path in PACKAGE.rglob("*.py") if room_of(path) == room]
+    assert files
+    for path in files:
+        beyond = imported_rooms(path) - ALLOWED[room] - LEAVES - {room}
+        assert not beyond, f"{path.relative_to(PACKAGE)} imports {beyond}"
+
+
+def test_leaves_import_only_leaves():
+    for leaf in LEAVES:
+        assert imported_rooms(PACKAGE / f"{leaf}.py") <= LEAVES
