@@ -304,6 +304,12 @@ def test_padding_with_weight_zero_changes_no_gradient():
 
 def test_optimizers_are_adam_with_pytorchs_defaults():
     optimizer = make_optimizers({"decoder": 0.1})["decoder"]
-    parameters = {"w": jnp.array([1.0])}
-    change, _ = optimizer.update({"w": jnp.array([3.0])}, optimizer.init(parameters), parameters)
-    np.testing.assert_allclose(change["w"], [-0.1 * 3.0 / (3.0 + 1e-8)], rtol=1e-6)
+    parameters = {"w": jnp.ones(2)}
+    gradient = {"w": jnp.array([3.0, 1e-8])}
+    change, state = optimizer.update(gradient, optimizer.init(parameters), parameters)
+    # A gradient of 1e-8 shows epsilon; the second step, with the gradient gone, both betas.
+    np.testing.assert_allclose(change["w"], [-0.1, -0.05], rtol=1e-4)
+    change, _ = optimizer.update({"w": jnp.zeros(2)}, state, parameters)
+    mean = 0.9 * 0.1 * 3.0 / (1 - 0.9**2)
+    deviation = (0.999 * 0.001 * 9.0 / (1 - 0.999**2)) ** 0.5
+    np.testing.assert_allclose(change["w"][0], -0.1 * mean / deviation, rtol=1e-4)

@@ -1,0 +1,66 @@
+"""Runs one configuration with several seeds and prints a table of test accuracies.
+
+    python benchmarks/seeds.py --config configs/tdgan_synthetic.py --seeds 0 1 2
+
+Finished runs are not repeated, unfinished ones go on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tdgan_jax.configuration import load_config
+from tdgan_jax.run_folder import recognisers
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> int:
+    """Trains each seed in turn; returns the first exit code that is not 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="parent of the run folders")
+    args = parser.parse_args()
+
+    results = []
+    for seed in args.seeds:
+        workdir = args.runs / load_config(args.config).name / f"seed_{seed}"
+        command = [sys.executable, str(ROOT / "launch.py"), "--config", args.config]
+        command += ["--workdir", str(workdir), f"--config.seed={seed}"]
+        code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        if code:
+            return code
+        results.append(json.loads((workdir / "result.json").read_text()))
+    print(table(results))
+    return 0
+
+
+def table(results: list[dict]) -> str:
+    """Markdown: one row a seed, then mean and standard deviation."""
+    rows = [accuracies(result) for result in results]
+    names = list(rows[0])
+    header = ["seed", "steps", "seconds", *(name.replace("_", " ") for name in names)]
+    lines = [" | ".join(header), " | ".join("---" for _ in header)]
+    for result, row in zip(results, rows, strict=True):
+        cells = [str(result["seed"]), str(result["steps"]), f"{result['seconds']:.0f}"]
+        lines.append(" | ".join(cells + [f"{row[name]:.3f}" for name in names]))
+    spread = [np.array([row[name] for row in rows]) for name in names]
+    deviation = 1 if len(rows) > 1 else 0
+    summary = [f"{values.mean():.3f} ± {values.std(ddof=deviation):.3f}" for values in spread]
+    lines.append(" | ".join(["mean", "", "", *summary]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def accuracies(result: dict) -> dict[str, float]:
+    """Test accuracies of the recognisers and of the yardsticks."""
+    named = {name: figures["accuracy"] for name, figures in recognisers(result).items()}
+    return named | result.get("yardsticks", {})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
