@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from tdgan_jax.errors import UserError
 
 LATEST = "latest"
+KEPT = 1  # checkpoints of each kind
 
 Tree = Any
 
@@ -23,17 +24,26 @@ Tree = Any
 class Checkpoints:
     """The checkpoints of one run folder."""
 
-    def __init__(self, folder: Path):
-        """Opens a folder, made when something is saved; unfinished saves in it are removed."""
+    def __init__(self, folder: Path, *, read_only: bool = False):
+        """Opens a folder, made when something is saved.
+
+        Args:
+            folder: The folder of a run's checkpoints.
+            read_only: Leaves everything as it is; otherwise unfinished saves are removed.
+        """
         # Orbax reports every save and restore at level INFO or WARNING.
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._folder = folder.absolute()
+        self._read_only = read_only
         self._managers: dict[str, ocp.CheckpointManager] = {}
 
     def _manager(self, name: str) -> ocp.CheckpointManager:
         if name not in self._managers:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                max_to_keep=None if self._read_only else KEPT,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=not self._read_only,
+                read_only=self._read_only,
             )
             self._managers[name] = ocp.CheckpointManager(self._folder / name, options=options)
         return self._managers[name]
@@ -42,12 +52,13 @@ class Checkpoints:
         manager = self._manager(name)
         try:
             if step in manager.all_steps():
-                manager.delete(step)
+                return  # saved before a kill; the same position gives the same parameters
             manager.save(
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(progress)
                 ),
+                force=True,
             )
         except (OSError, ValueError) as error:
             raise UserError(
@@ -121,11 +132,18 @@ class Checkpoints:
         return manager.restore(manager.latest_step(), args=progress)["progress"]
 
     def _check_chosen(self, selection: str) -> None:
-        if not (self._folder / f"best_{selection}").is_dir():
+        name = f"best_{selection}"
+        exists = (self._folder / name).is_dir()
+        if not exists or self._manager(name).latest_step() is None:
             raise UserError(
                 f"{self._folder.parent} holds no checkpoint chosen on {selection!r} yet; "
                 "its first epoch is not finished"
             )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def state_bytes(tree: Tree) -> int:

@@ -6,7 +6,7 @@ A configuration is a locked `ml_collections.ConfigDict` from a file's `get_confi
 import difflib
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -49,7 +49,7 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         argument: File and, after a colon, the variant.
-        overrides: Values are Python literals; text needs no quotes.
+        overrides: Values are written as in JSON; text needs no quotes.
 
     Returns:
         The locked configuration.
@@ -79,17 +79,15 @@ def unknown_variant(variant: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"unknown variant {variant!r}; did you mean {near[0]!r}?")
 
 
-def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
-    """Config of a nested configuration by dotted name."""
-    return dict(_fields(config, prefix))
-
-
-def _fields(config: Config, prefix: str) -> Iterator[tuple[str, Any]]:
+def flatten(config: Config) -> dict[str, Any]:
+    """The fields of a nested configuration by dotted name."""
+    fields = {}
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
-            yield from _fields(value, f"{prefix}{name}.")
+            fields |= {f"{name}.{inner}": field for inner, field in flatten(value).items()}
         else:
-            yield f"{prefix}{name}", value
+            fields[name] = value
+    return fields
 
 
 def _apply(config: Config, override: str) -> None:

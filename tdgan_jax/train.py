@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from tdgan_jax.checkpoints import Checkpoints, state_bytes
-from tdgan_jax.configuration import Config, differences, to_json
+from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
+from tdgan_jax.configuration import Config, differences, flatten, to_json
 from tdgan_jax.data.pipeline import PairBatch, training_batches
 from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.errors import UsageError, UserError
@@ -31,6 +32,7 @@ from tdgan_jax.run_folder import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
     METRICS_FILE,
+    REPORT_FILE,
     RESULT_FILE,
     MetricsLog,
     check_writable_with_space,
@@ -42,6 +44,7 @@ from tdgan_jax.run_folder import (
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import (
+    MAPPINGS,
     check_batch_size,
     make_mesh,
     parallel_eval_step,
@@ -55,6 +58,14 @@ from tdgan_jax.visualisation.report import write_report
 SELECTIONS = ("validation", "test")
 NAME_FIELDS = ("expression_names", "identity_names")
 SAMPLE_ROWS = 3
+AT_LEAST_ONE = (
+    "training.epochs",
+    "training.batch_size",
+    "evaluation.batch_size",
+    "log.every_steps",
+    "log.samples_every_steps",
+    "log.checkpoint_every_steps",
+)
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20
 
@@ -80,24 +91,33 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
     """
     check_same_config(config, workdir)
     if (workdir / RESULT_FILE).exists():
+        if not (workdir / REPORT_FILE).exists():
+            write_report([workdir])
         return read_json(workdir / RESULT_FILE)
-    if config.evaluation.selection not in SELECTIONS:
-        raise UsageError(
-            f"evaluation.selection is {config.evaluation.selection!r}; "
-            f"known: {', '.join(SELECTIONS)}"
-        )
+    check_values(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     data = load_training_data(config)
     family = make_family(config, data.identity_names, data.expression_names)
-    state = jax.jit(family.init_state)(jax.random.key(config.seed))
-    check_writable_with_space(workdir, 5 * state_bytes(state) + SMALL_FILES_BYTES)
+    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
+    state = jax.jit(family.init_state)(init_key)
+    # The latest state and its successor, and the best parameters of two selections.
+    stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
+    needed = max(5 * state_bytes(state) - stored, 2 * state_bytes(state))
+    check_writable_with_space(workdir, needed + SMALL_FILES_BYTES)
     write_json(workdir / CONFIG_FILE, to_json(config))
     write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
     _say(f"{config.name}: {_describe(config, mesh, data)}", show_progress)
 
     state, progress = _run_epochs(
-        config, workdir, mesh, data, family, replicate(state, mesh), show_progress
+        config,
+        workdir,
+        mesh,
+        data,
+        family,
+        replicate(state, mesh),
+        (step_key, sample_key),
+        show_progress,
     )
     result = _result(config, progress)
     if config.evaluation.yardsticks:
@@ -125,6 +145,49 @@ def check_same_config(config: Config, workdir: Path) -> None:
         )
 
 
+def check_values(config: Config) -> None:
+    """Refuses values that no run can have, before anything is written.
+
+    Raises:
+        UsageError: If a field is out of range; the message names it.
+    """
+    for field, known in (
+        ("evaluation.selection", SELECTIONS),
+        ("parallel.mapping", MAPPINGS),
+        ("model.image_channels", (1, 3)),
+    ):
+        value = flatten(config)[field]
+        if value not in known:
+            raise UsageError(f"{field} is {value!r}; known: {', '.join(map(str, known))}")
+    for field, value in flatten(config).items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise UsageError(f"{field} must be finite, got {value}")
+        if field in AT_LEAST_ONE and value < 1:
+            raise UsageError(f"{field} must be at least 1, got {value}")
+        if field == "seed" and value < 0:
+            raise UsageError(f"seed must not be negative, got {value}")
+        if field == "model.dropout_rate" and not 0 <= value < 1:
+            raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
+
+
+def check_finite(parameters: Any, step: int) -> None:
+    """Stops before parameters that are not finite are evaluated or saved.
+
+    Raises:
+        UserError: If any of them is not finite.
+    """
+    if not bool(_all_finite(parameters)):
+        raise UserError(
+            f"step {step}: the parameters are no longer finite; the last checkpoint is from "
+            "before. Lower the learning rates"
+        )
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
 def _run_epochs(
     config: Config,
     workdir: Path,
@@ -132,6 +195,7 @@ def _run_epochs(
     data: TrainingData,
     family: Family,
     state: Any,
+    keys: tuple[jax.Array, jax.Array],
     show_progress: bool,
 ) -> tuple[Any, dict[str, Any]]:
     checkpoints = Checkpoints(workdir / CHECKPOINTS_FOLDER)
@@ -151,7 +215,7 @@ def _run_epochs(
 
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
-    key = jax.random.key(config.seed)
+    step_key, sample_key = keys
     compiled_step = cache(
         lambda updates: parallel_train_step(
             partial(family.train_step, updates), mesh, mapping=config.parallel.mapping
@@ -166,7 +230,7 @@ def _run_epochs(
 
     with (
         _stop_requests() as stop_requested,
-        SummaryWriter(str(workdir)) as board,
+        SummaryWriter(str(workdir), purge_step=progress["step"] + 1) as board,
         tqdm(
             total=last_step,
             initial=progress["step"],
@@ -182,14 +246,16 @@ def _run_epochs(
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
                 updates = family.updates_due(step - 1, step_in_epoch)
-                state, metrics = compiled_step(updates)(state, shard_batch(batch, mesh), key)
+                state, metrics = compiled_step(updates)(state, shard_batch(batch, mesh), step_key)
                 window.append((step, metrics))
                 end_of_epoch = step_in_epoch + 1 == steps_per_epoch
-                save = end_of_epoch or step % config.log.checkpoint_every_steps == 0
-                save = save or bool(stop_requested)
+                stopping = bool(stop_requested) and step < last_step
+                due = step % config.log.checkpoint_every_steps == 0
+                save = end_of_epoch or due or stopping
 
                 if step % config.log.every_steps == 0 or save:
                     record = {"step": step, "epoch": epoch, **_fetch(window)}
+                    check_finite(state.parameters, step)
                     seconds = time.monotonic() - window_started
                     record["images_per_second"] = len(window) * feed.batch_size / seconds
                     if end_of_epoch:
@@ -199,9 +265,11 @@ def _run_epochs(
                     log.append(record)
                     _log_to_board(board, record)
                     bar.set_postfix_str(_summary(family, record))
-                    window, window_started = [], time.monotonic()
+                    window = []
                 if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
-                    columns = jax.device_get(sample_step(state.parameters, sample_batch, key))
+                    columns = jax.device_get(
+                        sample_step(state.parameters, sample_batch, sample_key)
+                    )
                     grid = sample_grid(
                         [columns[title] for title in family.sample_columns],
                         max_rows=SAMPLE_ROWS,
@@ -214,7 +282,9 @@ def _run_epochs(
                         progress = _select(family, checkpoints, state, progress, epoch, record)
                     checkpoints.save_latest(step, state, progress)
                 bar.update()
-                if stop_requested and step < last_step:
+                if not window:  # saving and drawing are not the step's time
+                    window_started = time.monotonic()
+                if stopping:
                     raise Interrupted(f"stopped after step {step} of {last_step}; state saved")
     return state, progress
 

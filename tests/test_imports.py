@@ -30,8 +30,9 @@ def room_of(path: Path) -> str:
 def imported_rooms(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
     return {name.split(".")[1] for name in names if name.startswith("tdgan_jax.")}
@@ -44,6 +45,11 @@ def test_a_room_imports_only_from_below(room):
     for path in files:
         beyond = imported_rooms(path) - ALLOWED[room] - LEAVES - {room}
         assert not beyond, f"{path.relative_to(PACKAGE)} imports {beyond}"
+
+
+def test_every_room_is_known():
+    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")}
+    assert rooms == ALLOWED.keys() | LEAVES | {"__init__", "__main__"}
 
 
 def test_leaves_import_only_leaves():

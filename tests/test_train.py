@@ -114,8 +114,14 @@ def test_a_killed_run_goes_on_to_bit_identical_parameters(straight_run, environm
     # What a write that the kill cut short would leave.
     with open(workdir / "metrics.jsonl", "a") as file:
         file.write('{"step": 1000, "los')
+    resumed_from = Checkpoints(workdir / "checkpoints", read_only=True).latest_step()
+    assert resumed_from and resumed_from % 28, "the kill was to come in the middle of an epoch"
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    kept = [line for line in lines[:-1] if json.loads(line)["step"] <= resumed_from]
     done = run(launch(workdir), environment)
     assert done.returncode == 0, done.stderr
+    # Their speeds would differ if the run had begun anew.
+    assert (workdir / "metrics.jsonl").read_text().splitlines()[: len(kept)] == kept
     for ours, theirs in zip(last_parameters(workdir), last_parameters(straight_run), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     steps = [
@@ -149,7 +155,9 @@ def test_evaluate_recomputes_exactly_the_figures_of_the_result(straight_run, env
     done = run(command, environment)
     assert done.returncode == 0, done.stderr
     result = json.loads((straight_run / "result.json").read_text())
-    for recogniser, figures in json.loads(done.stdout).items():
+    recomputed = json.loads(done.stdout)
+    assert set(recomputed) == {"expression_module", "expression_discriminator"}
+    for recogniser, figures in recomputed.items():
         assert figures == result[recogniser]
 
 
@@ -169,6 +177,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_name():
         (["--config.parallel.mapping=xmap"], 2, "known: shard_map, pmap"),
         (["--config.evaluation.selection=train"], 2, "known: validation, test"),
         (["--config.model.image_size_px=40"], 2, "multiple of 16"),
+        (["--config.training.batch_size=0"], 2, "training.batch_size must be at least 1, got 0"),
+        (["--config.learning_rate.decoder=NaN"], 2, "learning_rate.decoder must be finite"),
+        (["--config.seed=-1"], 2, "seed must not be negative"),
         (["--config.data.faces.split=nobody"], 1, "has no split 'nobody'"),
     ],
 )

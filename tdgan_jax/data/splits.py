@@ -17,7 +17,7 @@ def validation_split(
 
     Args:
         examples: Examples with known expressions.
-        fraction: Share of the validation part, in (0, 0.5].
+        fraction: Share of the validation part, in (0, 0.5]; the nearest 1/n is taken.
         seed: Seed of the division; it does not follow the seed of a training, so that several
             trainings are compared on the same part.
 

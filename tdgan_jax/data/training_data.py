@@ -65,9 +65,21 @@ def test_transform(config: Config) -> Transform:
 
 
 def load_test_examples(config: Config, dataset: str, builder_config: str, split: str) -> Examples:
-    """Loads labelled examples of any prepared dataset as this configuration's models see them."""
+    """Loads labelled examples of any prepared dataset as this configuration's models see them.
+
+    Args:
+        config: The configuration of the model.
+        dataset: Name of a prepared dataset.
+        builder_config: Its builder configuration; empty for the first one.
+        split: A TFDS split expression.
+
+    Raises:
+        UserError: If the dataset is not prepared, or no expression is known in the split.
+    """
     builder = open_dataset(dataset, builder_config or None, config.data.directory or None)
     examples = with_expression(load_examples(builder, split, test_transform(config)))
+    if not len(examples.files):
+        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
     return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
 
 

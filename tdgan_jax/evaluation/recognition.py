@@ -55,8 +55,9 @@ def recognition_figures(
         name: recognition_metrics(examples.expressions, values, label_names)
         for name, values in logits.items()
     }
-    if examples.duplicated_in_train is not None and examples.duplicated_in_train.any():
-        kept = ~examples.duplicated_in_train
+    duplicated = examples.duplicated_in_train
+    if duplicated is not None and duplicated.any() and not duplicated.all():
+        kept = ~duplicated
         for name, values in logits.items():
             figures[name]["without_duplicates"] = recognition_metrics(
                 examples.expressions[kept], values[kept], label_names

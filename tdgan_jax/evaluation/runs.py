@@ -15,7 +15,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, read_run
 from tdgan_jax.steps.families import make_family
-from tdgan_jax.steps.parallel import make_mesh, parallel_eval_step, replicate
+from tdgan_jax.steps.parallel import make_mesh, parallel_eval_step, replicated_shapes
 
 
 def evaluate_run(
@@ -42,12 +42,13 @@ def evaluate_run(
     if data_dir:
         config.data.directory = data_dir
     selection = config.evaluation.selection
-    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER)
+    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
     progress = checkpoints.best_progress(selection)
     expression_names = tuple(progress["expression_names"])
     family = make_family(config, tuple(progress["identity_names"]), expression_names)
-    template = jax.eval_shape(family.init_state, jax.random.key(0)).parameters
-    parameters = checkpoints.restore_best(selection, template)
+    mesh = make_mesh()
+    shapes = jax.eval_shape(family.init_state, jax.random.key(0)).parameters
+    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, mesh))
 
     source = config.data.expressions
     name, builder_config = source.dataset, source.builder_config
@@ -57,10 +58,9 @@ def evaluate_run(
     examples = load_test_examples(config, name, builder_config, split or default_split)
     examples = with_labels_of_the_model(examples, expression_names)
 
-    mesh = make_mesh()
     logits = predict_logits(
         parallel_eval_step(family.eval_step, mesh),
-        replicate(parameters, mesh),
+        parameters,
         examples,
         batch_size=config.evaluation.batch_size,
         mesh=mesh,

@@ -39,7 +39,9 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 
 def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
-    """Compiles `step(state, batch, key) -> (state, metrics)`; the state given to it is consumed.
+    """Compiles `step(state, batch, key) -> (state, metrics)`.
+
+    With `shard_map` the state given to it is consumed (its buffers are donated).
 
     The outputs must be equal on all devices: the step averages its gradients and metrics itself.
     Variance tracking is off, so that gradients stay each device's own until that average.
@@ -95,6 +97,12 @@ def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Puts a copy of every array on every device."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def replicated_shapes(shapes: Any, mesh: Mesh) -> Any:
+    """Shape structs placed as `replicate` places arrays: a template to restore into."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:
