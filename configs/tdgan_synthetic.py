@@ -2,8 +2,9 @@
 
     python launch.py --config configs/tdgan_synthetic.py
 
-Variants: "" is the demo, under five minutes on two CPU cores; "long" reaches a useful recogniser
-within an hour; "long_released" is the same with the released program's settings; "tiny" for tests.
+Variants: "" is the demo, some minutes on two CPU cores; "long" reaches a useful recogniser within
+an hour (0.869 of the test images of unseen people, measured once); "long_released" is the same with
+the released program's settings (not yet measured); "tiny" for tests.
 """
 
 from ml_collections import ConfigDict
@@ -37,10 +38,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.noise_channels = 64
     config.training.batch_size = 16
     config.log.samples_every_steps = 84
-    config.training.epochs = 1
     if variant.startswith("long"):
         config.name += f"_{variant}"
         config.training.epochs = 8
+    else:
+        config.model.num_inception_blocks = 2  # a third less to compile and to compute
+        config.training.epochs = 1
     if variant != "long_released":
         _learn_from_labels(config)
     return config
