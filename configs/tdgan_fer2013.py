@@ -12,7 +12,7 @@ once); "cpu_released" the same size with the released settings (not yet measured
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import shrink_to_tiny, tdgan_config
+from configs.tdgan_family import learn_from_labels, reduce_for_cpu, shrink_to_tiny, tdgan_config
 from tdgan_jax.configuration import unknown_variant
 
 VARIANTS = ("cpu", "cpu_released", "tiny")
@@ -31,26 +31,9 @@ def get_config(variant: str = "") -> ConfigDict:
         raise unknown_variant(variant, VARIANTS)
     if variant:
         config.name += f"_{variant}"
-        _reduce(config)
+        reduce_for_cpu(config)
+        config.training.epochs = 3
+        config.log.every_steps = 20
     if variant == "cpu":
-        _learn_from_labels(config)
+        learn_from_labels(config, discriminator_gap=2)
     return config
-
-
-def _reduce(config: ConfigDict) -> None:
-    config.model.image_size_px = 64
-    config.model.width_multiplier = 0.25
-    config.model.noise_channels = 64
-    config.training.epochs = 3
-    config.training.batch_size = 16
-    config.log.every_steps = 20
-
-
-def _learn_from_labels(config: ConfigDict) -> None:
-    config.loss.label_gradient_weight = 1.0
-    config.model.dropout_rate = 0.1
-    config.training.face_discriminator_gap = 2
-    config.training.expression_discriminator_gap = 2
-    for network in ("face_encoder", "expression_encoder", "expression_head", "decoder"):
-        config.learning_rate[network] = 5e-4
-    config.learning_rate.expression_discriminator = 5e-4

@@ -9,7 +9,7 @@ the released program's settings (not yet measured); "tiny" for tests.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import shrink_to_tiny, tdgan_config
+from configs.tdgan_family import learn_from_labels, reduce_for_cpu, shrink_to_tiny, tdgan_config
 from tdgan_jax.configuration import unknown_variant
 
 VARIANTS = ("long", "long_released", "tiny")
@@ -33,10 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.expressions.test_split = "test[:45]"
         config.data.validation_fraction = 0.2
         return shrink_to_tiny(config)
-    config.model.image_size_px = 64
-    config.model.width_multiplier = 0.25
-    config.model.noise_channels = 64
-    config.training.batch_size = 16
+    reduce_for_cpu(config)
     config.log.samples_every_steps = 84
     if variant.startswith("long"):
         config.name += f"_{variant}"
@@ -45,19 +42,6 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.num_inception_blocks = 2  # a third less to compile and to compute
         config.training.epochs = 1
     if variant != "long_released":
-        _learn_from_labels(config)
+        # Discriminators that know nothing teach the generator nothing: update them at every step.
+        learn_from_labels(config, discriminator_gap=1)
     return config
-
-
-def _learn_from_labels(config: ConfigDict) -> None:
-    """Settings for some hundred or thousand steps instead of the papers' 38,400."""
-    config.loss.label_gradient_weight = 1.0
-    config.model.dropout_rate = 0.1
-    # Discriminators that know nothing teach the generator nothing: update them at every step.
-    config.training.face_discriminator_gap = 1
-    config.training.expression_discriminator_gap = 1
-    # 1e-3 and more keep the classifiers at chance; the face discriminator must not run away.
-    for network in ("face_encoder", "expression_encoder", "expression_head", "decoder"):
-        config.learning_rate[network] = 5e-4
-    config.learning_rate.expression_discriminator = 5e-4
-    config.learning_rate.face_discriminator = 1e-4

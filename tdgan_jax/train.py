@@ -151,15 +151,16 @@ def check_values(config: Config) -> None:
     Raises:
         UsageError: If a field is out of range; the message names it.
     """
+    fields = flatten(config)
     for field, known in (
         ("evaluation.selection", SELECTIONS),
         ("parallel.mapping", MAPPINGS),
         ("model.image_channels", (1, 3)),
     ):
-        value = flatten(config)[field]
+        value = fields[field]
         if value not in known:
             raise UsageError(f"{field} is {value!r}; known: {', '.join(map(str, known))}")
-    for field, value in flatten(config).items():
+    for field, value in fields.items():
         if isinstance(value, float) and not np.isfinite(value):
             raise UsageError(f"{field} must be finite, got {value}")
         if field in AT_LEAST_ONE and value < 1:
@@ -327,10 +328,14 @@ def _evaluate(
     figures = {}
     for split, examples in (("validation", data.validation), ("test", data.test)):
         logits = predict_logits(
-            eval_step, parameters, examples, batch_size=config.evaluation.batch_size, mesh=mesh
+            eval_step,
+            family.recognisers,
+            parameters,
+            examples,
+            batch_size=config.evaluation.batch_size,
+            mesh=mesh,
         )
-        in_order = {name: logits[name] for name in family.recognisers}
-        figures[split] = recognition_figures(in_order, examples, data.expression_names)
+        figures[split] = recognition_figures(logits, examples, data.expression_names)
     return figures
 
 

@@ -16,12 +16,19 @@ EvalStep = Callable[[Any, Any], dict[str, jax.Array]]
 
 
 def predict_logits(
-    eval_step: EvalStep, parameters: Any, examples: Examples, *, batch_size: int, mesh: Mesh
+    eval_step: EvalStep,
+    recognisers: Sequence[str],
+    parameters: Any,
+    examples: Examples,
+    *,
+    batch_size: int,
+    mesh: Mesh,
 ) -> dict[str, np.ndarray]:
     """Logits of every example, each counted once for any batch size and number of devices.
 
     Args:
         eval_step: A compiled `parallel_eval_step`.
+        recognisers: Names in the order of the result; compiled calls sort theirs.
         parameters: Parameters on the mesh.
         examples: Examples of one image shape.
         batch_size: Images a call; rounded up to a multiple of the number of devices.
@@ -35,7 +42,7 @@ def predict_logits(
     for images, count in evaluation_batches(examples, batch_size):
         logits = jax.device_get(eval_step(parameters, shard_batch(images, mesh)))
         parts.append({name: values[:count] for name, values in logits.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in recognisers}
 
 
 def recognition_figures(

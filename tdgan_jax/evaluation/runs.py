@@ -60,13 +60,13 @@ def evaluate_run(
 
     logits = predict_logits(
         parallel_eval_step(family.eval_step, mesh),
+        family.recognisers,
         parameters,
         examples,
         batch_size=config.evaluation.batch_size,
         mesh=mesh,
     )
-    in_order = {name: logits[name] for name in family.recognisers}
-    return recognition_figures(in_order, examples, expression_names)
+    return recognition_figures(logits, examples, expression_names)
 
 
 def with_labels_of_the_model(examples: Examples, names: tuple[str, ...]) -> Examples:
