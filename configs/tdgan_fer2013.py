@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant:
         config.name += f"_{variant}"
         reduce_for_cpu(config)
-        config.training.epochs = 3
+        config.training.epochs = 5
         config.log.every_steps = 20
     if variant == "cpu":
         learn_from_labels(config, discriminator_gap=2)
