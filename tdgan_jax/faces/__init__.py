@@ -1,0 +1,1 @@
+"""Faces in a photograph: MTCNN's detection and the one versioned function that crops and aligns."""
