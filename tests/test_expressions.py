@@ -34,6 +34,7 @@ def test_order_is_that_of_raf_db():
         ("disgusted", "disgust"),
         ("contemptuous", "contempt"),
         ("normal", "neutral"),
+        ("disguest", "disgust"),
         (" Neutral ", "neutral"),
     ],
 )
@@ -74,3 +75,45 @@ def test_dataset_codes_by_name():
         expressions.canonical_name(spelling)
         for spelling in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     ]
+
+
+def test_mmi_codes_by_name():
+    assert dict(expressions.MMI_CODES) == {
+        1: "anger",
+        2: "disgust",
+        3: "fear",
+        4: "happiness",
+        5: "sadness",
+        6: "surprise",
+    }
+
+
+def test_six_expressions_are_the_seven_in_the_same_order_without_neutral():
+    assert expressions.SIX_EXPRESSIONS == (
+        "surprise",
+        "fear",
+        "disgust",
+        "happiness",
+        "sadness",
+        "anger",
+    )
+
+
+def test_contempt_is_no_basic_expression_and_unknown_names_stop():
+    assert expressions.basic_name("Contemptuous") is None
+    assert expressions.basic_name("happy") == "happiness"
+    with pytest.raises(UserError, match="unknown expression 'smug'"):
+        expressions.basic_name("smug")
+
+
+def test_own_classes_keep_their_names_and_follow_the_known_ones():
+    assert expressions.class_name(" HAP ") == "happiness"
+    assert expressions.class_name(" Bored ") == "Bored"
+    names = ["zeal", "neutral", "Bored", "surprise", "contempt", "zeal"]
+    assert expressions.in_canonical_order(names) == (
+        "surprise",
+        "neutral",
+        "contempt",
+        "Bored",
+        "zeal",
+    )

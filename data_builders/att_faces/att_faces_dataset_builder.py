@@ -1,12 +1,11 @@
 """Builder of the AT&T (ORL) faces: a face dataset with identities and no expressions."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import tensorflow_datasets as tfds
 
-from tdgan_jax.data.image_files import read_gray
-from tdgan_jax.data.source_builder import SourceBuilder
+from tdgan_jax.data.image_builder import ImageBuilder
+from tdgan_jax.data.image_workers import Reading
+from tdgan_jax.data.listing import ListedImage, listed_image
+from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 
 NUM_SUBJECTS = 40
@@ -15,7 +14,7 @@ SIZE_PX = (92, 112)
 SUBJECTS = tuple(f"s{number}" for number in range(1, NUM_SUBJECTS + 1))
 
 
-class Builder(SourceBuilder):
+class Builder(ImageBuilder):
     """Builds `att_faces` from the folder or zip file with `s1/1.pgm` to `s40/10.pgm`."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -25,66 +24,37 @@ class Builder(SourceBuilder):
         "https://cam-orl.co.uk/facedatabase.html or https://www.kaggle.com/datasets/kasikrit/"
         "att-database-of-faces"
     )
+    HOMEPAGE = "https://cam-orl.co.uk/facedatabase.html"
+    READING = Reading(channels=1, size_px=SIZE_PX)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(SIZE_PX[1], SIZE_PX[0], 1), encoding_format="png"
-                    ),
-                    "identity": tfds.features.ClassLabel(names=SUBJECTS),
-                    "subject": tfds.features.Text(),
-                    "file": tfds.features.Text(),
-                }
-            ),
-            homepage="https://cam-orl.co.uk/facedatabase.html",
-            metadata=self.notes,
-        )
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        """All forty people, also where the source holds only some."""
+        return SUBJECTS
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        return {"train": self._generate_examples(dl_manager)}
-
-    def _generate_examples(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        with self.open_source(dl_manager) as tree:
-            found = {
-                (int(match["subject"]), int(match["number"])): match
-                for match in tree.matches(r"s(?P<subject>\d+)/(?P<number>\d+)\.pgm")
-            }
-            self.check_layout(tree, found, "s1/1.pgm to s40/10.pgm")
-            documented = [
-                (subject, number)
-                for subject in range(1, NUM_SUBJECTS + 1)
-                for number in range(1, IMAGES_PER_SUBJECT + 1)
-            ]
-            for undocumented in sorted(found.keys() - set(documented)):
-                raise UserError(
-                    f"att_faces: {found[undocumented].string} is not one of the 40 x 10 "
-                    "documented files; remove it from the source"
-                )
-            num_examples = 0
-            for subject, number in self.progress(documented, description="att_faces"):
-                match = found.get((subject, number))
-                file = f"s{subject}/{number}.pgm"
-                if match is None:
-                    if not self.partial:
-                        self.bad_file(file, "the file is missing")
-                    continue
-                image = self.try_file(
-                    match.string,
-                    lambda name=match.string: read_gray(tree.read(name), size_px=SIZE_PX),
-                )
-                if image is not None:
-                    num_examples += 1
-                    yield (
-                        file,
-                        {
-                            "image": image.png,
-                            "identity": f"s{subject}",
-                            "subject": f"s{subject}",
-                            "file": file,
-                        },
-                    )
-            self.check_not_empty(num_examples)
+    def list_images(self, tree: SourceTree) -> list[ListedImage]:
+        """Lists the 40 x 10 files, and deals with those that are missing."""
+        found = {
+            (int(match["subject"]), int(match["number"])): match
+            for match in self.find(
+                tree, r"s(?P<subject>\d+)/(?P<number>\d+)\.pgm", "s1/1.pgm to s40/10.pgm"
+            )
+        }
+        documented = [
+            (subject, number)
+            for subject in range(1, NUM_SUBJECTS + 1)
+            for number in range(1, IMAGES_PER_SUBJECT + 1)
+        ]
+        for undocumented in sorted(found.keys() - set(documented)):
+            raise UserError(
+                f"att_faces: {found[undocumented].string} is not one of the 40 x 10 "
+                "documented files; remove it from the source"
+            )
+        listed = []
+        for subject, number in documented:
+            match, file = found.get((subject, number)), f"s{subject}/{number}.pgm"
+            if match is not None:
+                listed.append(listed_image(match, subject=f"s{subject}")._replace(file=file))
+            elif not self.partial:
+                self.bad_file(file, "the file is missing")
+        return listed

@@ -8,24 +8,25 @@ counts, the known flaws and how they are dealt with.
 import csv
 import io
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tdgan_jax.data.image_files import BadImage, GrayImage, encode_gray, read_gray
-from tdgan_jax.data.source_builder import SourceBuilder
+from tdgan_jax.data.division import Division, owners_splits
+from tdgan_jax.data.image_builder import ImageBuilder, ReadImages
+from tdgan_jax.data.image_files import BadImage, encode_png
+from tdgan_jax.data.image_workers import Reading
+from tdgan_jax.data.listing import ListedImage, listed_image
 from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, FER2013_CODES, canonical_name
 
 SIZE_PX = (48, 48)
-REMOVED_DUPLICATES = "removed_duplicates.csv"
 
 _FULL_SPLITS = {
     "Training": "train",
@@ -60,16 +61,7 @@ class Config(tfds.core.BuilderConfig):
     drop_duplicates: bool = True
 
 
-class Photograph(NamedTuple):
-    """One image of the source."""
-
-    file: str
-    split: str
-    expression: str
-    image: GrayImage
-
-
-class Builder(SourceBuilder):
+class Builder(ImageBuilder):
     """Builds `fer2013` from the image folders or from `fer2013.csv`."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -109,76 +101,41 @@ class Builder(SourceBuilder):
         "recognition-challenge"
     )
 
+    HOMEPAGE = "https://www.kaggle.com/datasets/msambare/fer2013"
+    # The same picture occurs in several encodings; as PNG equal pictures are equal files.
+    READING = Reading(channels=1, size_px=SIZE_PX, keep_encoding=False)
+    HAS_SUBJECTS = False
+    HAS_TEST_SPLIT = True
+    DOCUMENTED = {
+        config.name: {
+            f"{split}/{expression}": count
+            for split, counts in config.counts.items()
+            for expression, count in zip(BASIC_EXPRESSIONS, counts, strict=True)
+        }
+        for config in BUILDER_CONFIGS
+    }
+
     @property
     def variant(self) -> Config:
         """The configuration of this builder."""
         return cast(Config, self.builder_config)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(SIZE_PX[1], SIZE_PX[0], 1), encoding_format="png"
-                    ),
-                    "expression": tfds.features.ClassLabel(names=BASIC_EXPRESSIONS),
-                    "file": tfds.features.Text(),
-                    "duplicated_in_train": tfds.features.Scalar(
-                        np.bool_,
-                        doc="Test image that the owner's training images hold too, removed from "
-                        "`train` or not. False for every training example.",
-                    ),
-                }
-            ),
-            homepage="https://www.kaggle.com/datasets/msambare/fer2013",
-            metadata=self.notes,
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """The seven expressions."""
+        return BASIC_EXPRESSIONS
+
+    def divide(self, read: ReadImages) -> Division:
+        """Keeps the owner's splits; the raw configurations keep the duplicates, too."""
+        division = owners_splits(
+            *read, drop_copies=self.variant.drop_duplicates, progress=self.comparing
         )
+        found = division.positions
+        in_order = {split: found[split] for split in self.variant.counts if split in found}
+        return division._replace(positions=in_order)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        with self.open_source(dl_manager) as tree:
-            photographs = self._read(tree)
-        files_in_train: defaultdict[str, set[str]] = defaultdict(set)
-        for photograph in photographs:
-            if photograph.split == "train":
-                files_in_train[photograph.image.digest].add(photograph.file)
-        duplicated = {
-            photograph.file
-            for photograph in photographs
-            if photograph.split != "train" and photograph.image.digest in files_in_train
-        }
-        self.notes["test_images_duplicated_in_train"] = len(duplicated)
-        self.notes["removed_from_train"] = 0
-        if self.variant.drop_duplicates:
-            removed = self._list_removed(photographs, duplicated)
-            photographs = [item for item in photographs if item.file not in removed]
-        self.check_not_empty(len(photographs))
-        splits = {
-            split: [item for item in photographs if item.split == split]
-            for split in self.variant.counts
-        }
-        # Of a partial source only those splits are made that have images.
-        return {
-            split: self._generate_examples(items, duplicated)
-            for split, items in splits.items()
-            if items
-        }
-
-    def _generate_examples(
-        self, photographs: Iterable[Photograph], duplicated: set[str]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for photograph in photographs:
-            yield (
-                photograph.file,
-                {
-                    "image": photograph.image.png,
-                    "expression": photograph.expression,
-                    "file": photograph.file,
-                    "duplicated_in_train": photograph.file in duplicated,
-                },
-            )
-
-    def _read(self, tree: SourceTree) -> list[Photograph]:
-        # All images are held as PNG (75 MB for the full set): duplicates need one look at all.
+    def list_images(self, tree: SourceTree) -> list[ListedImage]:
+        """Lists the image folders or the lines of the csv file."""
         folders = tree.matches(r"(?P<folder>train|test)/(?P<spelling>[^/]+)/[^/]+\.(?:jpe?g|png)")
         tables = tree.matches(r"(?:fer2013|icml_face_data)\.csv")
         self.check_layout(
@@ -190,40 +147,45 @@ class Builder(SourceBuilder):
                 "give the image folders or the csv file as the source"
             )
         if tables:
-            return self._read_table(tree, tables[0].string)
-        return self._read_folders(tree, folders)
-
-    def _read_folders(self, tree: SourceTree, matches: list[Any]) -> list[Photograph]:
-        listed = [
-            (match, self._split_of_file(match), _basic_expression(match["spelling"]))
-            for match in matches
-        ]
-        self._check_counts(Counter((split, expression) for _, split, expression in listed))
-        photographs = []
-        for match, split, expression in self.progress(listed, description=self.title):
-            image = self.try_file(
-                match.string,
-                lambda name=match.string: read_gray(tree.read(name), size_px=SIZE_PX),
+            return self._list_table(tree, tables[0].string)
+        return [
+            listed_image(
+                match,
+                split=self._split_of_file(match),
+                expression=_basic_expression(match["spelling"]),
             )
-            if image is not None:
-                photographs.append(Photograph(match["path"], split, expression, image))
-        return photographs
+            for match in folders
+        ]
 
-    def _read_table(self, tree: SourceTree, name: str) -> list[Photograph]:
-        counts: Counter[tuple[str, str]] = Counter()
-        photographs = []
+    def files(
+        self, tree: SourceTree, listed: Sequence[ListedImage]
+    ) -> Iterator[tuple[ListedImage, bytes]]:
+        """Reads image files, or the pixels of the csv file in one pass."""
+        by_line = {}
+        for image in listed:
+            if image.position is None:
+                yield from super().files(tree, [image])
+            else:
+                by_line[image.position] = image
+        if not by_line:
+            return
+        name = next(iter(by_line.values())).name
         for line, row in self._rows(tree, name):
-            where = f"{name} line {line}"
-            labels = self.try_file(where, lambda row=row: self._labels_of_row(row))
-            if labels is None:
-                continue
-            counts[labels] += 1
-            image = self.try_file(where, lambda row=row: _image_of_row(row["pixels"]))
-            if image is not None:
+            if line in by_line:
+                data = self.try_file(
+                    f"{name} line {line}", lambda row=row: _image_of_row(row["pixels"])
+                )
+                if data is not None:
+                    yield by_line[line], data
+
+    def _list_table(self, tree: SourceTree, name: str) -> list[ListedImage]:
+        listed = []
+        for line, row in self._rows(tree, name):
+            labels = self.try_file(f"{name} line {line}", lambda row=row: self._labels_of_row(row))
+            if labels is not None:
                 file = f"{name.rpartition('/')[2]}#{line}"
-                photographs.append(Photograph(file, *labels, image))
-        self._check_counts(counts)
-        return photographs
+                listed.append(ListedImage(file, name, *labels, position=line))
+        return listed
 
     def _rows(self, tree: SourceTree, name: str) -> Iterator[tuple[int, dict[str, str | None]]]:
         try:
@@ -233,8 +195,7 @@ class Builder(SourceBuilder):
                 missing = {"emotion", "pixels", "Usage"} - set(rows.fieldnames or ())
                 if missing:
                     raise UserError(f"{name} lacks the column {min(missing)} in its first line")
-                total = sum(sum(counts) for counts in self.variant.counts.values())
-                for row in self.progress(rows, description=self.title, total=total):
+                for row in rows:
                     yield rows.line_num, row
         except (OSError, EOFError, UnicodeDecodeError, csv.Error, BadZipFile, zlib.error) as error:
             raise UserError(f"{name} in {tree.path} cannot be read to its end ({error})") from error
@@ -261,42 +222,6 @@ class Builder(SourceBuilder):
             raise BadImage(f"emotion is {code!r}, not a number from 0 to 6")
         return self.variant.splits[usage], FER2013_CODES[int(code)]
 
-    def _check_counts(self, found: Mapping[tuple[str, str], int]) -> None:
-        self.check_counts(
-            {f"{split}/{expression}": count for (split, expression), count in found.items()},
-            {
-                config.name: {
-                    f"{split}/{expression}": count
-                    for split, counts in config.counts.items()
-                    for expression, count in zip(BASIC_EXPRESSIONS, counts, strict=True)
-                }
-                for config in self.BUILDER_CONFIGS
-            },
-        )
-
-    def _list_removed(self, photographs: list[Photograph], duplicated: set[str]) -> set[str]:
-        tests: defaultdict[str, list[Photograph]] = defaultdict(list)
-        for photograph in photographs:
-            if photograph.file in duplicated:
-                tests[photograph.image.digest].append(photograph)
-        removed = set()
-        for photograph in photographs:
-            if photograph.split != "train":
-                continue
-            for test in tests.get(photograph.image.digest, ()):
-                removed.add(photograph.file)
-                self.append_to_list(
-                    REMOVED_DUPLICATES,
-                    {
-                        "removed_file": photograph.file,
-                        "removed_expression": photograph.expression,
-                        "test_file": test.file,
-                        "test_expression": test.expression,
-                    },
-                )
-        self.notes["removed_from_train"] = len(removed)
-        return removed
-
 
 def _basic_expression(spelling: str) -> str:
     name = canonical_name(spelling)
@@ -305,7 +230,7 @@ def _basic_expression(spelling: str) -> str:
     return name
 
 
-def _image_of_row(pixels: str | None) -> GrayImage:
+def _image_of_row(pixels: str | None) -> bytes:
     width, height = SIZE_PX
     values = (pixels or "").split()
     if len(values) != width * height:
@@ -316,4 +241,4 @@ def _image_of_row(pixels: str | None) -> GrayImage:
         raise BadImage(f"not a pixel value ({error})") from error
     if array.min() < 0 or array.max() > 255:
         raise BadImage("a pixel value outside 0 to 255")
-    return encode_gray(Image.fromarray(array.astype(np.uint8).reshape(height, width)))
+    return encode_png(Image.fromarray(array.astype(np.uint8).reshape(height, width)))

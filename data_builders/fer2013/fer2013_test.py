@@ -245,18 +245,13 @@ def test_other_counts_than_documented_name_the_first_mismatch(folders, owners_fi
 
 
 def test_counts_of_another_configuration_are_recognised(tmp_path):
-    subset = Builder.builder_configs["subset"]
-    found = {
-        (split, expression): count
-        for split, counts in subset.counts.items()
-        for expression, count in zip(BASIC_EXPRESSIONS, counts, strict=True)
-    }
-    Builder(config="subset", data_dir=tmp_path)._check_counts(found)
+    found = dict(Builder.DOCUMENTED["subset"])
+    Builder(config="subset", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
     with pytest.raises(UserError, match="these are the counts of --config subset$"):
-        Builder(config="full", data_dir=tmp_path)._check_counts(found)
-    found["train", "sadness"] -= 1
+        Builder(config="full", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
+    found["train/sadness"] -= 1
     with pytest.raises(UserError, match="train/sadness has 1989 images where 1990 are"):
-        Builder(config="subset", data_dir=tmp_path)._check_counts(found)
+        Builder(config="subset", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
 
 
 BAD_FILES = {

@@ -1,13 +1,13 @@
 """`tdgan-jax prepare`: builds a dataset from what the user downloaded."""
 
 import argparse
-import contextlib
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from tdgan_jax.cli.counts_table import counts_table
+from tdgan_jax.cli.crop_arguments import add_crop_arguments, cropping_from
+from tdgan_jax.cli.interruption import sigterm_cleans_up
 
 if TYPE_CHECKING:
     from tdgan_jax.data.builders import DatasetBuilder
@@ -42,12 +42,19 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="where datasets are kept (default: $TFDS_DATA_DIR, else ~/tensorflow_datasets)",
     )
     parser.add_argument(
+        "--subject-pattern",
+        metavar="REGEX",
+        help=r"of image_folder: the first group, found in the name of a file, is the subject, as "
+        r"in '^(S\d+)_'; gives subject-disjoint folds",
+    )
+    parser.add_argument(
         "--on-bad-file",
         choices=("stop", "skip"),
         default="stop",
         help="at a damaged or missing file: stop, or skip it and list it in skipped_files.csv "
         "(default: stop)",
     )
+    add_crop_arguments(parser)
     parser.add_argument(
         "--partial",
         action="store_true",
@@ -74,14 +81,18 @@ def run(args: argparse.Namespace) -> int:
     """
     from tdgan_jax.data import builders
 
+    default_detect = getattr(builders.builder_class(args.dataset), "DETECT", "none")
+    cropping = cropping_from(args, default_detect)
     start = time.perf_counter()
     try:
-        with _sigterm_cleans_up():
+        with sigterm_cleans_up():
             builder = builders.prepare_dataset(
                 args.dataset,
                 args.source,
                 config=args.config,
                 data_dir=args.data_dir,
+                subject_pattern=args.subject_pattern,
+                cropping=cropping,
                 on_bad_file=args.on_bad_file,
                 partial=args.partial,
                 overwrite=args.overwrite,
@@ -106,48 +117,18 @@ def summary(builder: "DatasetBuilder") -> list[str]:
         Lines: a table of expressions and splits, the identities of each split, and what the
         builder noted about the build.
     """
-    from tdgan_jax.data import builders
+    from tdgan_jax.data.contents import class_counts, label_names
 
-    sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
-    lines = [_row("", sizes)]
-    labels = builders.label_names(builder)
-    if "expression" in labels:
-        counts = builders.class_counts(builder, "expression")
-        for name in (*labels["expression"], "-1"):
-            if name != "-1" or any(count[name] for count in counts.values()):
-                lines.append(_row(name, {split: count[name] for split, count in counts.items()}))
-    lines.append(_row("images", sizes))
-    if "identity" in labels:
-        counts = builders.class_counts(builder, "identity")
-        people = {
+    labels = label_names(builder)
+    identities = class_counts(builder, "identity") if "identity" in labels else {}
+    return counts_table(
+        images={name: split.num_examples for name, split in builder.info.splits.items()},
+        expressions=class_counts(builder, "expression") if "expression" in labels else None,
+        expression_names=labels.get("expression", ()),
+        people={
             split: sum(name != "-1" and number > 0 for name, number in count.items())
-            for split, count in counts.items()
+            for split, count in identities.items()
         }
-        lines.append(_row("identities", people))
-    for name, value in (builder.info.metadata or {}).items():
-        if isinstance(value, bool | int) and value:
-            lines.append(f"{name.replace('_', ' ')}: {'yes' if value is True else value}")
-    return lines
-
-
-def _row(title: str, cells: dict[str, int]) -> str:
-    widths = {split: max(len(split), 7) for split in cells}
-    shown = (f"{split if title == '' else cells[split]:>{widths[split]}}" for split in cells)
-    return f"{title:<12}" + "  ".join(shown)
-
-
-@contextlib.contextmanager
-def _sigterm_cleans_up() -> Iterator[None]:
-    """Makes SIGTERM end the program as an exception does, so that nothing half-built stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(signal_number: int, _: object) -> None:
-        sys.exit(128 + signal_number)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        or None,
+        notes=builder.info.metadata or {},
+    )

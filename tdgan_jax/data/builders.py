@@ -10,25 +10,23 @@ import difflib
 import errno
 import importlib
 import io
-import logging
 import os
 import pkgutil
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
-
-import absl.logging
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tdgan_jax.data.staging import move_into_place, staging_folder
+from tdgan_jax.data.tfds_advice import drop_needless_advice
 from tdgan_jax.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
     from tdgan_jax.data.source_builder import OnBadFile
+    from tdgan_jax.faces.preparation import Cropping
 
-    DatasetBuilder: TypeAlias = tfds.core.GeneratorBasedBuilder
+    DatasetBuilder: TypeAlias = tfds.core.DatasetBuilder
 
 
 _CANNOT_WRITE = frozenset(
@@ -83,7 +81,7 @@ def builder_class(name: str) -> "type[DatasetBuilder]":
     known = known_datasets()
     if name not in known:
         raise UsageError(f"unknown dataset {name!r}; {_nearest(name, known)}")
-    _quieten_tfds()
+    drop_needless_advice()
     return importlib.import_module(f"data_builders.{name}.{name}_dataset_builder").Builder
 
 
@@ -102,6 +100,36 @@ def needs_source(name: str) -> bool:
     from tdgan_jax.data.source_builder import SourceBuilder
 
     return issubclass(builder_class(name), SourceBuilder)
+
+
+def new_builder(
+    name: str, config: str | None, data_dir: str | os.PathLike[str] | None, **options: Any
+) -> "DatasetBuilder":
+    """Makes a builder without looking whether its dataset is prepared.
+
+    Args:
+        name: Name of the dataset.
+        config: Its builder configuration; the builder's first one by default.
+        data_dir: Where datasets are kept; TFDS's default if None.
+        **options: Further arguments of the builder, such as `source`.
+
+    Returns:
+        The TFDS builder.
+
+    Raises:
+        UsageError: If the dataset or the configuration is unknown.
+    """
+    cls: Any = builder_class(name)
+    known = tuple(cls.builder_configs)
+    chosen: Any = config
+    if config is not None and config not in known:
+        chosen = cls.own_config(config) if needs_source(name) else None
+        if chosen is None and not known:
+            raise UsageError(f"{name} has no configurations; leave {config!r} out")
+        if chosen is None:
+            raise UsageError(f"{name} has no configuration {config!r}; {_nearest(config, known)}")
+    where = None if data_dir is None else os.fspath(Path(data_dir).expanduser())
+    return cls(config=chosen, data_dir=where, file_format="array_record", **options)
 
 
 def open_dataset(
@@ -123,7 +151,7 @@ def open_dataset(
             command prepares it and where to ask for the data.
         UsageError: If the dataset or the configuration is unknown.
     """
-    builder = _new_builder(name, config, data_dir)
+    builder = new_builder(name, config, data_dir)
     if not builder.data_path.exists():
         raise UserError(_how_to_prepare(builder, config, data_dir))
     missing = [
@@ -147,6 +175,8 @@ def prepare_dataset(
     *,
     config: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    subject_pattern: str | None = None,
+    cropping: "Cropping | None" = None,
     on_bad_file: "OnBadFile" = "stop",
     partial: bool = False,
     overwrite: bool = False,
@@ -163,6 +193,9 @@ def prepare_dataset(
         source: Folder or zip file with the owner's files; None for datasets that are drawn.
         config: Builder configuration; the builder's first one by default.
         data_dir: Where datasets are kept; TFDS's default if None.
+        subject_pattern: For `image_folder`, the regular expression whose first group is the
+            subject in the name of an image file.
+        cropping: How faces are found in the photographs and cut out; whole images by default.
         on_bad_file: `stop` at a damaged or missing file, or `skip` and list such files in
             `skipped_files.csv` beside the dataset.
         partial: Whether a source with other counts than the documented ones is fine.
@@ -176,9 +209,10 @@ def prepare_dataset(
         AlreadyPrepared: If the dataset is there and `overwrite` is false.
         UserError: If the source is wrong or damaged, or the dataset cannot be written; the
             message names the file or the first difference.
-        UsageError: If the dataset or configuration is unknown, or a source is missing.
+        UsageError: If the dataset or configuration is unknown, a source is missing, or the
+            dataset takes no subject pattern or no cropping.
     """
-    target = _new_builder(name, config, data_dir)
+    target = new_builder(name, config, data_dir)
     build_options: dict[str, Any] = {}
     if needs_source(name):
         if source is None:
@@ -192,8 +226,15 @@ def prepare_dataset(
             "partial": partial,
             "show_progress": show_progress,
         }
+        if subject_pattern is not None:
+            if name != "image_folder":
+                raise UsageError(f"{name} knows its subjects; leave --subject-pattern out")
+            build_options["subject_pattern"] = subject_pattern
+        build_options["cropping"] = cropping
     elif source is not None:
         raise UsageError(f"{name} is drawn by a program and takes no --source")
+    elif cropping is not None:
+        raise UsageError(f"{name} is drawn by a program; its faces need not be found")
     if target.data_path.exists() and not overwrite:
         raise AlreadyPrepared(
             f"{_title(target)} is already prepared in {target.data_path}; "
@@ -204,7 +245,7 @@ def prepare_dataset(
         with staging_folder(root, name) as staging:
             # TFDS draws its own bars where the builder has none.
             _build(
-                _new_builder(name, config, staging, **build_options),
+                new_builder(name, config, staging, **build_options),
                 tfds_bars=show_progress and not build_options,
             )
             move_into_place(staging, root, Path(target.data_path))
@@ -213,65 +254,6 @@ def prepare_dataset(
             raise
         raise UserError(f"cannot write {_title(target)} to {root}: {error}") from error
     return open_dataset(name, config, data_dir)
-
-
-def label_names(builder: "DatasetBuilder") -> dict[str, tuple[str, ...]]:
-    """Gives the names behind the class numbers of a dataset.
-
-    Args:
-        builder: A dataset, prepared or not.
-
-    Returns:
-        For each label (`expression`, `identity`) its class names in the order of their numbers.
-    """
-    import tensorflow_datasets as tfds
-
-    return {
-        name: tuple(feature.names)
-        for name, feature in cast(Any, builder.info.features).items()
-        if isinstance(feature, tfds.features.ClassLabel)
-    }
-
-
-def class_counts(builder: "DatasetBuilder", label: str) -> dict[str, Counter[str]]:
-    """Counts the examples of each class in a prepared dataset.
-
-    Args:
-        builder: A prepared dataset.
-        label: One of the keys of `label_names`.
-
-    Returns:
-        For each split the number of examples by class name; `-1` counts the unlabelled ones.
-    """
-    import tensorflow_datasets as tfds
-
-    # Images stay encoded: only the labels matter here.
-    decoders: dict[str, Any] = {
-        name: tfds.decode.SkipDecoding()
-        for name, feature in cast(Any, builder.info.features).items()
-        if isinstance(feature, tfds.features.Image)
-    }
-    names = {-1: "-1", **dict(enumerate(label_names(builder)[label]))}
-    open_split = cast(Any, builder).as_data_source
-    return {
-        split: Counter(
-            names[int(example[label])] for example in open_split(split, decoders=decoders)
-        )
-        for split in builder.info.splits
-    }
-
-
-def _new_builder(
-    name: str, config: str | None, data_dir: str | os.PathLike[str] | None, **options: Any
-) -> "DatasetBuilder":
-    cls = builder_class(name)
-    known = tuple(cls.builder_configs)
-    if config is not None and config not in known:
-        if not known:
-            raise UsageError(f"{name} has no configurations; leave {config!r} out")
-        raise UsageError(f"{name} has no configuration {config!r}; {_nearest(config, known)}")
-    where = None if data_dir is None else os.fspath(Path(data_dir).expanduser())
-    return cls(config=config, data_dir=where, file_format="array_record", **options)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
@@ -321,19 +303,6 @@ def _build(builder: "DatasetBuilder", *, tfds_bars: bool) -> None:
         builder.download_and_prepare()
 
 
-class _OpenCvAdvice(logging.Filter):
-    """Drops TFDS's advice to install OpenCV: our images are small and Pillow reads them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("OpenCV is not installed")
-
-
-def _quieten_tfds() -> None:
-    logger = absl.logging.get_absl_logger()
-    if not any(isinstance(item, _OpenCvAdvice) for item in logger.filters):
-        logger.addFilter(_OpenCvAdvice())
-
-
 def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
     """Prepares those datasets of a configuration that a program draws, where they are missing.
 
@@ -348,7 +317,7 @@ def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
         if needs_source(source.dataset):
             continue
         config, directory = source.builder_config or None, data.directory or None
-        if _new_builder(source.dataset, config, directory).data_path.exists():
+        if new_builder(source.dataset, config, directory).data_path.exists():
             continue
         if show_progress:
             print(f"drawing the dataset {source.dataset} (once)", file=sys.stderr, flush=True)

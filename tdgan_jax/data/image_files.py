@@ -1,70 +1,236 @@
-"""From an owner's image file to what a dataset stores: checked, 8-bit, losslessly encoded."""
+"""From an owner's image file to what a dataset stores: checked, 8-bit, gray or RGB, upright."""
 
+import contextlib
 import hashlib
 import io
-from typing import NamedTuple
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import IO, NamedTuple
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused before they are decoded."""
+
+# Not every format of Pillow: some run other programs (EPS), most hold no photographs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+DIGEST_BYTES = 32
+"""Length of a digest, and of a fingerprint."""
+
+# Fingerprints compare neighbours in a picture of this many columns and rows: 256 bits.
+_FINGERPRINT_SIZE = (17, 16)
+_MODES = {1: "L", 3: "RGB"}
+_ORIENTATION = 0x0112
+_PNG_BIT_DEPTH = 24  # position in the file
 
 
 class BadImage(Exception):
     """An image file cannot be used; the message says why, without the file's name."""
 
 
-class GrayImage(NamedTuple):
-    """One gray photograph, ready to be stored.
+class StoredImage(NamedTuple):
+    """One photograph, ready to be stored.
 
     Attributes:
-        png: The pixels, encoded as 8-bit gray PNG.
+        encoded: A JPEG or PNG file, 8 bits a channel, gray or RGB, upright.
         digest: SHA-256 of size and pixels: equal for equal pictures, however they were encoded.
+        fingerprint: 32 bytes; the pictures of nearly equal fingerprints look nearly equal.
+        size_px: Width and height.
     """
 
-    png: bytes
-    digest: str
+    encoded: bytes
+    digest: bytes
+    fingerprint: bytes
+    size_px: tuple[int, int]
 
 
-def read_gray(data: bytes, *, size_px: tuple[int, int]) -> GrayImage:
-    """Decodes an image file of known size to 8-bit gray.
+class FaceImage(NamedTuple):
+    """A face that was cut out of a photograph.
+
+    Attributes:
+        stored: The face.
+        num_faces: How many faces the photograph shows.
+        taken: Which of them it is, as in `faces.preparation.CroppedFace`.
+    """
+
+    stored: StoredImage
+    num_faces: int
+    taken: str
+
+
+class NoFaceImage(BadImage):
+    """A photograph shows no face that could be cut out."""
+
+
+def read_image(
+    data: bytes,
+    *,
+    channels: int,
+    size_px: tuple[int, int] | None = None,
+    keep_encoding: bool = True,
+    edit: Callable[[Image.Image], Image.Image] | None = None,
+) -> StoredImage:
+    """Decodes an image file and makes it what a dataset can store.
+
+    CMYK and palettes become RGB, 16-bit gray is scaled to 8 bits, what is transparent becomes
+    white, the rotation that a camera noted is carried out, and of an animation the first frame is
+    taken. Gray becomes RGB by repetition, RGB gray by its luminance (Pillow's `L`).
 
     Args:
-        data: Content of the file, in any format Pillow reads.
-        size_px: Width and height that the image must have.
+        data: Content of the file, in any format that Pillow reads.
+        channels: 1 (gray) or 3 (RGB).
+        size_px: Width and height that the image must have; any by default.
+        keep_encoding: Whether a JPEG or PNG that is already what is wanted stays as it is;
+            otherwise, and in all other cases, the pixels are encoded as PNG, without loss.
+        edit: What becomes of the upright image before it is stored.
 
     Returns:
-        The image; colours become luminance, 8-bit gray keeps its values.
+        The image.
 
     Raises:
-        BadImage: If the file is empty, damaged, deeper than 8 bits or of another size.
+        BadImage: If the file is empty, damaged, too large, deeper than 16 bits, or of another
+            size than `size_px`.
     """
     if not data:
         raise BadImage("the file is empty")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            # The size stands in the header: a huge image is refused before it is decoded.
-            if image.size != size_px:
-                raise BadImage(
-                    f"{image.width}x{image.height} pixels instead of {size_px[0]}x{size_px[1]}"
-                )
-            if image.mode.startswith(("I", "F")):
-                raise BadImage("more than 8 bits a pixel")
-            gray = image.convert("L")
-    except BadImage:
-        raise
-    except Exception as error:  # Pillow's readers raise almost anything on damaged data.
-        raise BadImage(f"not a readable image ({error})".replace("\n", " ")) from error
-    return encode_gray(gray)
+    with opened(io.BytesIO(data), size_px=size_px) as source:
+        as_it_is = keep_encoding and edit is None and _is_storable(source, data, channels)
+        image = upright(source, channels=channels)
+    if edit is not None:
+        image = edit(image)
+    return StoredImage(
+        encoded=data if as_it_is else encode_png(image),
+        digest=hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).digest(),
+        fingerprint=fingerprint(image),
+        size_px=image.size,
+    )
 
 
-def encode_gray(image: Image.Image) -> GrayImage:
-    """Encodes an 8-bit gray image losslessly.
+@contextlib.contextmanager
+def opened(
+    file: IO[bytes] | str | os.PathLike[str], *, size_px: tuple[int, int] | None = None
+) -> Iterator[Image.Image]:
+    """Opens an image for a `with` statement in which any trouble with it is a `BadImage`.
 
     Args:
-        image: Image of mode `L`.
+        file: Path or binary file object of an image in any format that Pillow reads.
+        size_px: Width and height that the image must have; any by default.
+
+    Yields:
+        The image, not decoded yet.
+
+    Raises:
+        BadImage: If the file is damaged, too large or of another size.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of sizes that are still fine here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=_FORMATS)
+        with image:
+            # The size stands in the header: a huge image is refused before it is decoded.
+            check_size(*image.size, size_px=size_px)
+            yield image
+    except BadImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"more than {MAX_PIXELS:,} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise BadImage("not a readable image (damaged, or of an unknown format)") from error
+    except Exception as error:  # Pillow's readers raise almost anything on damaged data.
+        raise BadImage(f"not a readable image ({error})".replace("\n", " ")) from error
+
+
+def upright(image: Image.Image, *, channels: int) -> Image.Image:
+    """Decodes an image as a viewer shows it.
+
+    Args:
+        image: An opened image.
+        channels: 1 (gray) or 3 (RGB).
 
     Returns:
-        The image as it is stored.
+        The image in mode `L` or `RGB`; `read_image` says how other modes are converted.
+
+    Raises:
+        BadImage: If the image is deeper than 16 bits.
+    """
+    image.load()
+    # Damaged EXIF data say nothing about the rotation; the pixels are good.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):
+        levels = np.asarray(image)
+        # Pillow reads 16-bit PGM files as 32-bit.
+        if levels.min() < 0 or levels.max() > 65535:
+            raise BadImage("more than 16 bits a pixel")
+        image = Image.fromarray((levels // 257).astype(np.uint8))
+    elif image.mode == "F":
+        raise BadImage("floating-point pixels; only 8 and 16 bits are understood")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    return image.convert(_MODES[channels])
+
+
+def check_size(width_px: int, height_px: int, *, size_px: tuple[int, int] | None = None) -> None:
+    """Refuses images that are too large to decode.
+
+    Args:
+        width_px: Width of the image.
+        height_px: Height of the image.
+        size_px: Width and height that it must have; any by default.
+
+    Raises:
+        BadImage: If it has more than `MAX_PIXELS` pixels or another size than `size_px`.
+    """
+    if size_px is not None and (width_px, height_px) != size_px:
+        raise BadImage(f"{width_px}x{height_px} pixels instead of {size_px[0]}x{size_px[1]}")
+    if width_px * height_px > MAX_PIXELS:
+        raise BadImage(f"{width_px}x{height_px} pixels, more than {MAX_PIXELS:,}")
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Encodes an image losslessly.
+
+    Args:
+        image: Image of mode `L` or `RGB`.
+
+    Returns:
+        The PNG file.
     """
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes())
-    return GrayImage(png=buffer.getvalue(), digest=digest.hexdigest())
+    # Without the owner's text chunks, so that equal pictures are equal files.
+    Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def fingerprint(image: Image.Image) -> bytes:
+    """Describes roughly what a picture looks like (a difference hash of 256 bits).
+
+    Args:
+        image: Any picture.
+
+    Returns:
+        32 bytes: for every place of a 16x16 grid whether it is darker than its right neighbour.
+    """
+    small = image.convert("L").resize(_FINGERPRINT_SIZE, Image.Resampling.BOX)
+    pixels = np.asarray(small, np.uint8)
+    return np.packbits(pixels[:, :-1] < pixels[:, 1:]).tobytes()
+
+
+def _is_storable(image: Image.Image, data: bytes, channels: int) -> bool:
+    if image.mode != _MODES[channels] or image.getexif().get(_ORIENTATION, 1) != 1:
+        return False
+    if image.format == "JPEG":
+        return True
+    # Pillow shows 16-bit RGB as 8-bit; other readers would not.
+    return (
+        image.format == "PNG"
+        and data[_PNG_BIT_DEPTH] == 8
+        and not image.has_transparency_data
+        and not getattr(image, "is_animated", False)
+    )

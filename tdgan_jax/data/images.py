@@ -8,6 +8,8 @@ from PIL import Image
 
 # The papers cut 128 out of a shorter side of 144; other sizes keep the ratio.
 CROP_MARGIN = 144 / 128
+# Of evaluated images: the whole image, or its middle at the scale of the training.
+TEST_TRANSFORMS = ("resize", "centre_crop")
 
 
 def to_pil(image: np.ndarray, channels: int) -> Image.Image:
@@ -41,6 +43,15 @@ def centre_crop(image: np.ndarray, size_px: int) -> np.ndarray:
     top = (image.shape[0] - size_px) // 2
     left = (image.shape[1] - size_px) // 2
     return image[top : top + size_px, left : left + size_px]
+
+
+def transform_for_test(
+    image: np.ndarray, *, test_transform: str, size_px: int, channels: int
+) -> np.ndarray:
+    """Brings an image to `[size_px, size_px, channels]` as one of `TEST_TRANSFORMS` says."""
+    if test_transform == "resize":
+        return resize_exactly(image, size_px, channels)
+    return centre_crop(resize_shorter_side(image, size_px, channels), size_px)
 
 
 def random_crop_and_flip(

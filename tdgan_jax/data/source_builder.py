@@ -7,8 +7,9 @@ the records.
 """
 
 import csv
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -17,14 +18,19 @@ from tdgan_jax.data.image_files import BadImage
 from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from tdgan_jax.faces.preparation import Cropping
+
 OnBadFile = Literal["stop", "skip"]
+Detect = Literal["mtcnn", "none"]
 SKIPPED_FILES = "skipped_files.csv"
+_TOTALS = ("images", "subjects")
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     """A builder that reads a folder or zip file which the user asked the owner for.
 
     A subclass sets `MANUAL_DOWNLOAD_INSTRUCTIONS` (a few lines: where to ask for the data) and
@@ -42,6 +48,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         on_bad_file: OnBadFile = "stop",
         partial: bool = False,
         show_progress: bool = False,
+        cropping: "Cropping | None" = None,
         file_format: str | tfds.core.FileFormat | None = "array_record",
         **kwargs: Any,
     ):
@@ -53,6 +60,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 files out and lists them in `skipped_files.csv`.
             partial: Accepts a source whose counts differ from the documented ones.
             show_progress: Shows a progress bar on stderr while files are read.
+            cropping: How faces are cut out of the photographs; whole images by default.
             file_format: The record format; only array_record works without TensorFlow.
             **kwargs: Passed to TFDS.
         """
@@ -60,6 +68,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.on_bad_file = on_bad_file
         self.partial = partial
         self.show_progress = show_progress
+        self.cropping = cropping
         self.notes = tfds.core.MetadataDict()
         super().__init__(file_format=file_format, **kwargs)
 
@@ -85,6 +94,48 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.notes["skipped_files"] = 0
         return SourceTree(self.source if self.source is not None else dl_manager.manual_dir)
 
+    @classmethod
+    def own_config(cls, name: str) -> tfds.core.BuilderConfig | None:
+        """Gives a configuration that is not among `BUILDER_CONFIGS`, where a dataset has such.
+
+        Args:
+            name: The name that the user gave.
+
+        Returns:
+            The configuration, or None if there is none of that name.
+        """
+        del name
+        return None
+
+    def find(
+        self, tree: SourceTree, pattern: str, expected: str, *, anywhere: bool = False
+    ) -> list[re.Match[str]]:
+        """Finds the files of a documented layout, and stops if there is none.
+
+        Args:
+            tree: The source.
+            pattern: What `SourceTree.matches` takes.
+            expected: The documented layout, for the message.
+            anywhere: As for `SourceTree.matches`.
+
+        Returns:
+            One match a file.
+
+        Raises:
+            UserError: If nothing was found; where the source is a folder inside the layout, the
+                message says which one to give.
+        """
+        found = tree.matches(pattern, anywhere=anywhere)
+        if not found and (levels := tree.levels_below(pattern)):
+            outer = tree.path.resolve().parents[levels - 1]
+            raise UserError(
+                f"{self.title}: {tree.path} is {levels} "
+                f"{'level' if levels == 1 else 'levels'} too deep; expected {expected} in the "
+                f"source; give {outer}"
+            )
+        self.check_layout(tree, found, expected)
+        return found
+
     def check_layout(self, tree: SourceTree, found: Collection[object], expected: str) -> None:
         """Stops when none of the documented files is in the source.
 
@@ -102,6 +153,24 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 f"{tree.path} does not look like {self.name}: expected {expected}; "
                 f"found {there}{', ...' if len(tree.names) > 3 else ''}"
             )
+
+    def text(self, tree: SourceTree, name: str) -> str:
+        """Reads a text file of the owner's, such as a list of labels.
+
+        Args:
+            tree: The source.
+            name: One of `tree.names`.
+
+        Returns:
+            Its content.
+
+        Raises:
+            UserError: If it cannot be read, or is no text.
+        """
+        try:
+            return tree.read(name).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.title}: {name} cannot be read ({error})") from error
 
     def check_counts(
         self, found: Mapping[str, int], documented: Mapping[str, Mapping[str, int]]
@@ -126,10 +195,9 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if not differing or self.partial:
             return
         name = differing[0]
-        message = (
-            f"{self.title}: {name} has {found.get(name, 0)} images where "
-            f"{expected.get(name, 0)} are documented"
-        )
+        number = found.get(name, 0)
+        there = f"there are {number} {name}" if name in _TOTALS else f"{name} has {number} images"
+        message = f"{self.title}: {there} where {expected.get(name, 0)} are documented"
         positive = {name: count for name, count in found.items() if count}
         for other, counts in documented.items():
             if positive == dict(counts):
@@ -202,14 +270,14 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             writer.writerow(row)
 
     def progress(
-        self, items: Iterable[_Item], *, description: str, total: int | None = None
+        self, items: Iterable[_Item], *, description: str, unit: str = " images"
     ) -> Iterator[_Item]:
         """Passes items on and shows how far the build has come.
 
         Args:
             items: What is gone through.
             description: A word or two in front of the bar.
-            total: The number of items where `items` has no length.
+            unit: What is counted.
 
         Yields:
             The items.
@@ -217,8 +285,7 @@ class SourceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         yield from tqdm(
             items,
             desc=description,
-            total=total,
-            unit=" images",
+            unit=unit,
             leave=False,
             disable=not self.show_progress,
         )

@@ -54,12 +54,14 @@ class SourceTree:
             )
         self.names = tuple(sorted(name for name in names if not _CLUTTER.search(name)))
 
-    def matches(self, pattern: str) -> list[re.Match[str]]:
+    def matches(self, pattern: str, *, anywhere: bool = False) -> list[re.Match[str]]:
         """Finds the files of a documented layout, wherever in the tree the layout starts.
 
         Args:
             pattern: Regular expression for a file's path from the top of the owner's layout. It is
                 compared without regard to case.
+            anywhere: Whether the files may lie in several folders, because the owner's layout is
+                only in their names.
 
         Returns:
             One match per file, in the order of `names`. `match.string` is the full name, which
@@ -71,12 +73,34 @@ class SourceTree:
         expression = re.compile(f"(?P<root>(?:.*/)?)(?P<path>{pattern})", re.IGNORECASE)
         found = [match for name in self.names if (match := expression.fullmatch(name))]
         roots = sorted({match["root"] for match in found})
-        if len(roots) > 1:
+        if len(roots) > 1 and not anywhere:
             raise UserError(
                 f"{self.path} holds the files more than once, in {roots[0] or './'} and in "
                 f"{roots[1]}; give one of them as the source"
             )
         return found
+
+    def levels_below(self, pattern: str) -> int:
+        """Tells how far below the top of a documented layout this source starts.
+
+        Args:
+            pattern: As for `matches`.
+
+        Returns:
+            How many folders of the layout the source already stands in; 0 if its files do not look
+            like the lower part of the layout, or if it is no folder.
+        """
+        if not self.path.is_dir():
+            return 0
+        # What a name repeats of a folder's is not known any more below that folder; and a slash
+        # between brackets excludes slashes from a name, it parts no folders.
+        unrelated = re.sub(r"\(\?P=\w+\)", "[^/]+", pattern)
+        parts = re.split(r"/(?![^\[]*\])", unrelated)
+        for levels in range(1, len(parts)):
+            lower = re.compile("/".join(parts[levels:]), re.IGNORECASE)
+            if any(lower.fullmatch(name) for name in self.names):
+                return levels
+        return 0
 
     def read(self, name: str) -> bytes:
         """Gives the content of a file.
@@ -113,10 +137,12 @@ class SourceTree:
         Raises:
             OSError: If the file cannot be opened.
         """
-        if self._zip is None:
-            return (self._folder / name).open("rb")
         try:
+            if self._zip is None:
+                return (self._folder / name).open("rb")
             return self._zip.open(name)
+        except (FileNotFoundError, KeyError) as error:
+            raise OSError("the file is missing") from error
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise OSError(f"damaged in the zip file ({error})") from error
 

@@ -1,7 +1,9 @@
 """The examples of a run, loaded and divided as its configuration says."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
@@ -14,12 +16,17 @@ from tdgan_jax.data.examples import (
     with_expression,
     with_transform,
 )
-from tdgan_jax.data.images import centre_crop, resize_exactly, resize_shorter_side
+from tdgan_jax.data.folds import assert_disjoint, fold_name
+from tdgan_jax.data.images import (
+    TEST_TRANSFORMS,
+    resize_exactly,
+    resize_shorter_side,
+    transform_for_test,
+)
 from tdgan_jax.data.pipeline import PairFeed, check_feed
-from tdgan_jax.data.splits import validation_split
+from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
 from tdgan_jax.errors import UsageError, UserError
 
-TEST_TRANSFORMS = ("resize", "centre_crop")
 VALIDATION_SEED = 0
 
 
@@ -28,12 +35,12 @@ class TrainingData(NamedTuple):
 
     Attributes:
         feed: Source of the training batches.
-        validation: Held-out part of the training split, transformed as for the test.
+        validation: What the model is chosen on, transformed as for the test; None without one.
         test: The test split.
     """
 
     feed: PairFeed
-    validation: Examples
+    validation: Examples | None
     test: Examples
 
     @property
@@ -46,6 +53,17 @@ class TrainingData(NamedTuple):
         """Names of the people of the face branch in the face discriminator's order."""
         return self.feed.faces.identity_names
 
+    @property
+    def subjects(self) -> dict[str, list[str]]:
+        """Who stands in which part: `training`, `validation` if there is one, and `test`."""
+        parts = {"training": self.feed.expressions, "validation": self.validation}
+        parts["test"] = self.test
+        return {
+            name: sorted(map(str, set(part.groups)))
+            for name, part in parts.items()
+            if part is not None
+        }
+
 
 def test_transform(config: Config) -> Transform:
     """The transform of evaluated images, to uint8 `[S, S, C]`.
@@ -53,14 +71,14 @@ def test_transform(config: Config) -> Transform:
     Raises:
         UsageError: If the configuration names none of the known ones.
     """
-    size, channels = config.model.image_size_px, config.model.image_channels
-    if config.data.test_transform == "resize":
-        return partial(resize_exactly, size_px=size, channels=channels)
-    if config.data.test_transform == "centre_crop":
-        return lambda image: centre_crop(resize_shorter_side(image, size, channels), size)
-    raise UsageError(
-        f"data.test_transform is {config.data.test_transform!r}; "
-        f"known: {', '.join(TEST_TRANSFORMS)}"
+    name = config.data.test_transform
+    if name not in TEST_TRANSFORMS:
+        raise UsageError(f"data.test_transform is {name!r}; known: {', '.join(TEST_TRANSFORMS)}")
+    return partial(
+        transform_for_test,
+        test_transform=name,
+        size_px=config.model.image_size_px,
+        channels=config.model.image_channels,
     )
 
 
@@ -76,30 +94,35 @@ def load_test_examples(config: Config, dataset: str, builder_config: str, split:
     Raises:
         UserError: If the dataset is not prepared, or no expression is known in the split.
     """
-    builder = open_dataset(dataset, builder_config or None, config.data.directory or None)
-    examples = with_expression(load_examples(builder, split, test_transform(config)))
-    if not len(examples.files):
-        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
+    examples = _load_labelled(config, dataset, builder_config, split, test_transform(config))
     return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
 
 
 def load_training_data(config: Config) -> TrainingData:
     """Loads faces, expressions and test images.
 
+    No subject of a fold stands in two parts, and no image of a validation or test subject is among
+    the faces where faces and expressions are of one dataset.
+
     Raises:
-        UserError: If a dataset is not prepared or lacks the labels that its branch needs.
+        UserError: If a dataset is not prepared, lacks the labels that its branch needs, or has a
+            subject in two parts.
         UsageError: If the configuration asks for something impossible.
     """
-    fit, validation = _load_expressions(config)
     source = config.data.expressions
-    test = load_test_examples(config, source.dataset, source.builder_config, source.test_split)
+    split = splits_of(config).test
+    if config.data.num_folds:
+        builder = _open(config, source.dataset, source.builder_config)
+        check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
+    fit, validation = _load_expressions(config)
+    test = load_test_examples(config, source.dataset, source.builder_config, split)
     if test.expression_names != fit.expression_names:
         raise UserError(
             f"the test split's classes {test.expression_names} are not those of the training "
             f"split {fit.expression_names}"
         )
     feed = PairFeed(
-        faces=_load_faces(config),
+        faces=_load_faces(config, validation, test),
         expressions=fit,
         image_size_px=config.model.image_size_px,
         batch_size=config.training.batch_size,
@@ -110,44 +133,113 @@ def load_training_data(config: Config) -> TrainingData:
         num_workers=config.data.num_workers,
     )
     check_feed(feed)
-    return TrainingData(feed, validation, test)
+    data = TrainingData(feed, validation, test)
+    if config.data.num_folds:
+        assert_disjoint(data.subjects)
+    return data
 
 
-def _load_faces(config: Config) -> Examples:
+def load_fold_subjects(config: Config) -> dict[str, list[str]]:
+    """Reads who stands in which fold of the expressions' dataset.
+
+    Args:
+        config: A configuration with folds.
+
+    Returns:
+        By the name of a fold the subjects of its labelled images, sorted.
+
+    Raises:
+        UserError: If the dataset is not prepared, has another number of folds, or has a subject
+            in two of them.
+    """
+    source = config.data.expressions
+    builder = _open(config, source.dataset, source.builder_config)
+    check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
+    subjects = {}
+    for name in map(fold_name, range(config.data.num_folds)):
+        examples = with_expression(load_examples(builder, name, test_transform(config)))
+        subjects[name] = sorted(map(str, set(examples.groups)))
+    assert_disjoint(subjects)
+    return subjects
+
+
+def _open(config: Config, dataset: str, builder_config: str) -> Any:
+    return open_dataset(dataset, builder_config or None, config.data.directory or None)
+
+
+def _load_labelled(
+    config: Config, dataset: str, builder_config: str, split: str, transform: Transform
+) -> Examples:
+    """The examples of a split whose expression is known; the images stay on disk."""
+    builder = _open(config, dataset, builder_config)
+    examples = with_expression(load_examples(builder, split, transform))
+    if not len(examples.files):
+        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
+    return examples
+
+
+def _load_faces(config: Config, validation: Examples | None, test: Examples) -> Examples:
     source = config.data.faces
     resize = resize_shorter_side if config.data.augment_faces else resize_exactly
     transform = partial(
         resize, size_px=config.model.image_size_px, channels=config.model.image_channels
     )
-    builder = open_dataset(
-        source.dataset, source.builder_config or None, config.data.directory or None
-    )
-    faces = with_compact_identities(load_examples(builder, source.split, transform))
+    builder = _open(config, source.dataset, source.builder_config)
+    split = splits_of(config).train if source.follow_folds else source.split
+    faces = load_examples(builder, split, transform)
+    if source.follow_folds and validation is not None:
+        faces = faces.select(np.flatnonzero(~np.isin(faces.groups, validation.groups)))
+    faces = with_compact_identities(faces)
     if not len(faces.files):
         raise UserError(f"dataset {source.dataset} has no identities; the face branch needs them")
+    if source.dataset == config.data.expressions.dataset:
+        check_faces_apart(faces, validation, test)
     return in_memory(faces, limit_bytes=config.data.memory_limit_bytes)
 
 
-def _load_expressions(config: Config) -> tuple[Examples, Examples]:
+def check_faces_apart(faces: Examples, validation: Examples | None, test: Examples) -> None:
+    """Makes sure that the face branch sees nobody whom the model is chosen or tested on.
+
+    Args:
+        faces: Examples of the face branch.
+        validation: Examples of the same dataset that choose the model, if any.
+        test: Examples of the same dataset that test it.
+
+    Raises:
+        UserError: Names a subject that stands on both sides, and the cure.
+    """
+    for part, examples in (("validation", validation), ("test", test)):
+        shared = set() if examples is None else set(faces.groups) & set(examples.groups)
+        if shared:
+            raise UserError(
+                f"subject {min(shared)} of the {part} part is among the faces that the face branch "
+                "learns from; give another data.faces.split or dataset, or with folds "
+                "data.faces.follow_folds=true and an empty data.faces.split"
+            )
+
+
+def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
+    """The examples to fit, and those to choose the model by."""
     source = config.data.expressions
-    builder = open_dataset(
-        source.dataset, source.builder_config or None, config.data.directory or None
-    )
+    splits = splits_of(config)
+    load = partial(_load_labelled, config, source.dataset, source.builder_config)
     enlarge = partial(
         resize_shorter_side,
         size_px=config.model.image_size_px,
         channels=config.model.image_channels,
     )
-    examples = with_expression(load_examples(builder, source.train_split, enlarge))
-    if not len(examples.files):
-        raise UserError(f"dataset {source.dataset} has no expressions to learn from")
-    fit, held_out = validation_split(
-        examples, fraction=config.data.validation_fraction, seed=VALIDATION_SEED
-    )
-    limit = config.data.memory_limit_bytes
+    fit = load(splits.train, enlarge)
+    validation = None
     # The validation part is looked at as the test split is, not enlarged for cropping.
-    validation = with_transform(examples.select(held_out), test_transform(config))
-    return (
-        in_memory(examples.select(fit), limit_bytes=limit),
-        in_memory(validation, limit_bytes=limit),
-    )
+    if splits.validation is not None:
+        validation = load(splits.validation, test_transform(config))
+    elif config.data.validation == "subjects":
+        kept, held_out = validation_split(
+            fit, fraction=config.data.validation_fraction, seed=VALIDATION_SEED
+        )
+        validation = with_transform(fit.select(held_out), test_transform(config))
+        fit = fit.select(kept)
+    limit = config.data.memory_limit_bytes
+    if validation is not None:
+        validation = in_memory(validation, limit_bytes=limit)
+    return in_memory(fit, limit_bytes=limit), validation

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tdgan_jax.cli.main import main
 from tdgan_jax.errors import UsageError, UserError
+from tests.owners_files import picture, write_tree
 
 
 @pytest.fixture
@@ -70,7 +71,30 @@ def test_expressions_are_counted_by_class(tmp_path, capfd):
         ["partial:", "yes"],
         ["test", "images", "duplicated", "in", "train:", "1"],
         ["removed", "from", "train:", "1"],
+        # Plain gray pictures look alike.
+        ["near", "duplicates", "across", "splits:", "2"],
     ]
+
+
+def test_own_images_with_a_pattern_for_the_subjects(tmp_path, capfd):
+    for seed, name in enumerate(f"{c}/S{p}_{c}.png" for p in range(3) for c in ("happy", "Sad")):
+        write_tree(tmp_path / "mine", {name: picture(seed)})
+    command = ["prepare", "image_folder", "--source", str(tmp_path / "mine")]
+    options = ["--subject-pattern", r"^(S\d+)_", "--data-dir", str(tmp_path / "data")]
+    assert main([*command, *options]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["fold_0", "fold_1", "fold_2"],
+        ["happiness", "1", "1", "1"],
+        ["sadness", "1", "1", "1"],
+        ["images", "2", "2", "2"],
+        ["identities", "1", "1", "1"],
+        ["folds:", "3,", "because", "there", "are", "only", "3", "subjects"],
+    ]
+    folds = (tmp_path / "data" / "image_folder" / "1.0.0" / "folds.csv").read_text().splitlines()
+    assert folds[0] == "subject,fold,images,happiness,sadness"
+    assert len(folds) == 4
 
 
 def test_second_time_says_that_it_is_there(faces, tmp_path, capfd):

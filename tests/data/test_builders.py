@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import data_builders
-from tdgan_jax.data import builders
+from tdgan_jax.data import builders, contents
 from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.data.staging import staging_folder
 from tdgan_jax.errors import UsageError, UserError
@@ -131,8 +131,8 @@ def test_another_version_is_mentioned(tmp_path):
 def test_drawn_dataset_is_prepared_without_a_source(tmp_path, capfd):
     builder = builders.prepare_dataset("drawn_dots", config="4", data_dir=tmp_path)
     assert builder.as_data_source("test")[0]["image"].shape == (4, 4, 1)
-    assert builders.label_names(builder) == {"expression": ("fear", "anger")}
-    assert builders.class_counts(builder, "expression") == {
+    assert contents.label_names(builder) == {"expression": ("fear", "anger")}
+    assert contents.class_counts(builder, "expression") == {
         "train": Counter({"fear": 2, "anger": 1, "-1": 1}),
         "test": Counter({"fear": 1, "anger": 1}),
     }
@@ -245,7 +245,7 @@ def test_real_fer2013_subset(tmp_path):
         "fer2013", REAL_DATA / "fer2013.zip", config="subset", data_dir=tmp_path
     )
     order = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    counts = builders.class_counts(builder, "expression")
+    counts = contents.class_counts(builder, "expression")
     assert [counts["train"][name] for name in order] == [1297, 1711, 420, 3047, 1983, 1662, 2018]
     assert [counts["test"][name] for name in order] == [352, 429, 45, 775, 551, 385, 531]
     assert dict(builder.info.metadata) == {
@@ -253,6 +253,7 @@ def test_real_fer2013_subset(tmp_path):
         "skipped_files": 0,
         "removed_from_train": 133,
         "test_images_duplicated_in_train": 113,
+        "near_duplicates_across_splits": 27,
     }
     encoded = {
         split: [
@@ -269,5 +270,5 @@ def test_real_fer2013_subset(tmp_path):
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the development data are not there")
 def test_real_att_faces(tmp_path):
     builder = builders.prepare_dataset("att_faces", REAL_DATA / "att_faces.zip", data_dir=tmp_path)
-    counts = builders.class_counts(builder, "identity")["train"]
+    counts = contents.class_counts(builder, "identity")["train"]
     assert dict(counts) == {f"s{number}": 10 for number in range(1, 41)}

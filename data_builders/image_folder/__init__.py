@@ -1,0 +1,1 @@
+"""Anyone's images: folders by class, or a csv file."""

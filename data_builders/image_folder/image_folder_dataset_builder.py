@@ -1,0 +1,113 @@
+"""Builder of anyone's images, from folders by class or from a csv file."""
+
+import re
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from tdgan_jax.data.image_builder import ImageBuilder
+from tdgan_jax.data.label_table import find_label_table, read_label_table
+from tdgan_jax.data.listing import ListedImage, listed_image
+from tdgan_jax.data.picture_files import SUFFIXES
+from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.expressions import class_name
+
+
+class Builder(ImageBuilder):
+    """Builds `image_folder`; a configuration is any name that the user gives to a set."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "A folder or zip file of your own with <class>/<image>, or a csv file with the columns\n"
+        "image, expression, identity and subject; data_builders/image_folder/README.md has more."
+    )
+    HAS_FOLDS = True
+
+    def __init__(self, *, subject_pattern: str | None = None, **kwargs: Any):
+        r"""Takes the arguments of the other builders and one more.
+
+        Args:
+            subject_pattern: Regular expression whose first group, found in the name of an image
+                file, is the subject, e.g. `^(S\d+)_`.
+            **kwargs: Passed on.
+
+        Raises:
+            UsageError: If the pattern is not a regular expression with a group.
+        """
+        super().__init__(**kwargs)
+        try:
+            self._subject_pattern = re.compile(subject_pattern) if subject_pattern else None
+        except re.error as error:
+            raise UsageError(f"--subject-pattern {subject_pattern!r}: {error}") from error
+        if self._subject_pattern and not self._subject_pattern.groups:
+            raise UsageError(
+                f"--subject-pattern {subject_pattern!r} has no group; put the part that is the "
+                r"subject in parentheses, as in '^(S\d+)_'"
+            )
+
+    @classmethod
+    def own_config(cls, name: str) -> tfds.core.BuilderConfig | None:
+        """Lets every name be a configuration: several sets stand side by side.
+
+        Args:
+            name: What the user calls the set.
+
+        Returns:
+            A configuration of that name.
+        """
+        return tfds.core.BuilderConfig(name=name) if re.fullmatch(r"[\w-]+", name) else None
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """As found in the source."""
+        return ()
+
+    def list_images(self, tree: SourceTree) -> list[ListedImage]:
+        """Lists the images of the csv file, or else those that stand in folders."""
+        table = find_label_table(tree)
+        listed = self._list_table(tree, table) if table else self._list_folders(tree)
+        unknown = [image.file for image in listed if not image.subject]
+        if unknown and len(unknown) < len(listed):
+            raise UserError(
+                f"{self.title}: {unknown[0]} has no subject, but other images have; without all "
+                "subjects there are no subject-disjoint folds"
+            )
+        return listed
+
+    def _list_table(self, tree: SourceTree, table: str) -> list[ListedImage]:
+        listed = []
+        for image in read_label_table(tree, table, class_name):
+            subject = image.subject or self._subject_in(image.file)
+            listed.append(
+                image._replace(subject=subject, identity=image.identity or subject or None)
+            )
+        return listed
+
+    def _list_folders(self, tree: SourceTree) -> list[ListedImage]:
+        endings = "|".join(re.escape(suffix) for suffix in sorted(SUFFIXES))
+        found = self.find(
+            tree,
+            rf"(?P<spelling>[^/]+)/[^/]+(?:{endings})",
+            "<class>/<image>, or a csv file with the columns image, expression, identity, subject",
+        )
+        return [
+            listed_image(
+                match,
+                expression=class_name(match["spelling"]),
+                subject=self._subject_in(match["path"]),
+            )
+            for match in found
+        ]
+
+    def _subject_in(self, path: str) -> str:
+        if self._subject_pattern is None:
+            return ""
+        match = self._subject_pattern.search(path.rpartition("/")[2])
+        if match is None or not match[1]:
+            raise UserError(
+                f"{self.title}: --subject-pattern {self._subject_pattern.pattern!r} finds no "
+                f"subject in {path}"
+            )
+        return match[1]

@@ -1,0 +1,1 @@
+"""MMI: videos of posed expressions, from neutral over the peak to neutral."""

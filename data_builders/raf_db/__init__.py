@@ -1,0 +1,1 @@
+"""RAF-DB: photographs of faces found on the web, with seven expressions."""

@@ -1,0 +1,1 @@
+"""RaFD: the Radboud Faces, 67 people with eight posed expressions."""

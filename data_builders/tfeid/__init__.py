@@ -1,0 +1,1 @@
+"""TFEID: Taiwanese faces, 40 models with eight posed expressions."""

@@ -1,0 +1,104 @@
+"""Compares what a user downloaded with what a dataset's owner documents, without building it.
+
+The builder's own reading does the work: it knows the layout, the counts and what an image must be,
+and stops at the first difference. What is added here is what building tolerates.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tdgan_jax.data.builders import needs_source, new_builder
+from tdgan_jax.data.duplicates import identical_pictures
+from tdgan_jax.data.image_builder import ImageBuilder
+from tdgan_jax.data.listing import ListedImage
+from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.errors import UsageError, UserError
+
+
+class Inspection(NamedTuple):
+    """A source in which everything is as documented.
+
+    Attributes:
+        listed: Its images.
+        notes: Facts that are worth a line, by name.
+    """
+
+    listed: list[ListedImage]
+    notes: Mapping[str, Any]
+
+
+def inspect_source(
+    name: str,
+    source: str | os.PathLike[str],
+    *,
+    config: str | None = None,
+    subject_pattern: str | None = None,
+    show_progress: bool = False,
+) -> Inspection:
+    """Looks at every file of a source as a build would.
+
+    Args:
+        name: Name of the dataset.
+        source: Folder, zip or csv file with the owner's files.
+        config: Builder configuration; the builder's first one by default.
+        subject_pattern: As for `prepare_dataset`.
+        show_progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        What is there, if it is all that is expected.
+
+    Raises:
+        UserError: Names the first difference and its cure.
+        UsageError: If the dataset or configuration is unknown, or needs no source.
+    """
+    if not needs_source(name):
+        raise UsageError(f"{name} is drawn by a program; there is nothing to look at")
+    options: dict[str, Any] = {"source": os.fspath(source), "show_progress": show_progress}
+    if subject_pattern is not None:
+        options["subject_pattern"] = subject_pattern
+    builder = new_builder(name, config, None, **options)
+    assert isinstance(builder, ImageBuilder)
+    with SourceTree(source) as tree:
+        listed = builder.checked_listing(tree)
+        _check_spellings(builder.title, listed)
+        pictures = [stored.digest for _, stored in builder.stored_images(tree, listed)]
+    builder.check_not_empty(len(pictures))
+    identical = identical_pictures(pictures)
+    _check_people(builder.title, listed, identical)
+    notes = {name: value for name, value in builder.notes.items() if value}
+    return Inspection(listed, notes | {"identical_pictures": len(identical)})
+
+
+def _check_spellings(title: str, listed: Sequence[ListedImage]) -> None:
+    spellings: dict[str, str] = {}
+    for image in listed:
+        other = spellings.setdefault(image.subject.casefold(), image.subject)
+        if other != image.subject:
+            raise UserError(
+                f"{title}: the subjects {other} and {image.subject} differ in case only; if they "
+                "are one person, spell them alike"
+            )
+
+
+def _check_people(
+    title: str, listed: Sequence[ListedImage], identical: Sequence[Sequence[int]]
+) -> None:
+    shared: defaultdict[tuple[str, str], list[ListedImage]] = defaultdict(list)
+    for pair in _pairs_of_people(listed, identical):
+        shared[pair[0].subject, pair[1].subject] += pair
+    for (first, second), images in sorted(shared.items()):
+        raise UserError(
+            f"{title}: subjects {first} and {second} share {len(images) // 2} identical pictures "
+            f"({images[0].name} is {images[1].name}); if they are one person, remove one of them"
+        )
+
+
+def _pairs_of_people(
+    listed: Sequence[ListedImage], identical: Sequence[Sequence[int]]
+) -> Iterator[tuple[ListedImage, ListedImage]]:
+    for group in identical:
+        images = sorted((listed[i] for i in group), key=lambda image: image.subject)
+        if images[0].subject != images[-1].subject:
+            yield images[0], images[-1]

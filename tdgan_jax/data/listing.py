@@ -1,0 +1,79 @@
+"""What a builder knows of an image before the image is read."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class ListedImage(NamedTuple):
+    """One image of a source.
+
+    Attributes:
+        file: Its unique name in the dataset: the path from the top of the owner's layout.
+        name: The file of the source that holds it.
+        split: The owner's split; folds replace it where the dataset has them.
+        expression: Name of its class, or None where it is unknown.
+        identity: The person's class for the face branch, or None where it is unknown.
+        subject: The person, for keeping people on one side of a split; empty where unknown.
+        position: Where it stands inside the file `name`: the frame of a video, from 0, or the line
+            of a table; None for an image file.
+    """
+
+    file: str
+    name: str
+    split: str = "train"
+    expression: str | None = None
+    identity: str | None = None
+    subject: str = ""
+    position: int | None = None
+
+
+def listed_image(
+    match: re.Match[str],
+    *,
+    split: str = "train",
+    expression: str | None = None,
+    subject: str = "",
+) -> ListedImage:
+    """Lists a file that a layout's pattern matched.
+
+    Args:
+        match: What `SourceTree.matches` gave.
+        split: The owner's split.
+        expression: Name of its class, or None where it is unknown.
+        subject: The person, who is the identity, too; empty where unknown.
+
+    Returns:
+        The image, named by its path from the top of the layout.
+    """
+    return ListedImage(
+        file=match["path"],
+        name=match.string,
+        split=split,
+        expression=expression,
+        identity=subject or None,
+        subject=subject,
+    )
+
+
+def tally(images: Iterable[ListedImage]) -> Counter[str]:
+    """Counts a listing in all the ways in which owners state their numbers.
+
+    Args:
+        images: The listing.
+
+    Returns:
+        Numbers by `images`, `subjects`, `train`, `anger` and `train/anger`.
+    """
+    counts: Counter[str] = Counter()
+    subjects = set()
+    for image in images:
+        counts["images"] += 1
+        counts[image.split] += 1
+        if image.expression is not None:
+            counts[image.expression] += 1
+            counts[f"{image.split}/{image.expression}"] += 1
+        subjects.add(image.subject)
+    counts["subjects"] = len(subjects - {""})
+    return counts

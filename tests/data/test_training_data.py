@@ -1,0 +1,95 @@
+"""The examples of a fold: nobody stands in two parts, nor among the faces of another part."""
+
+import numpy as np
+import pytest
+
+from tdgan_jax.configuration import load_config
+from tdgan_jax.data.training_data import (
+    check_faces_apart,
+    load_fold_subjects,
+    load_training_data,
+)
+from tdgan_jax.errors import UserError
+from tests.data.test_pipeline import examples
+
+PEOPLE = {f"fold_{fold}": [f"p{2 * fold}", f"p{2 * fold + 1}"] for fold in range(3)}
+
+
+@pytest.fixture
+def folded(drawn_folds):
+    def load(*overrides: str):
+        fields = {
+            "directory": str(drawn_folds),
+            "expressions.dataset": "drawn_folds",
+            "num_folds": "3",
+            "fold": "1",
+            "validation_fraction": "0.25",
+            "faces.dataset": "drawn_folds",
+            "faces.follow_folds": "true",
+            "faces.split": "",
+        }
+        given = [f"data.{field}={value}" for field, value in fields.items()]
+        return load_config("configs/tdgan_yale.py:tiny", [*given, *overrides])
+
+    return load
+
+
+def test_every_part_has_people_of_its_own_and_faces_are_those_who_train(folded):
+    data = load_training_data(folded())
+    assert data.subjects["test"] == PEOPLE["fold_1"]
+    (validating,) = data.subjects["validation"]
+    assert sorted([*data.subjects["training"], validating]) == ["p0", "p1", "p4", "p5"]
+    assert list(data.identity_names) == data.subjects["training"]
+    # The pictures without an expression are faces too.
+    assert len(data.feed.faces.files) == 8 * len(data.identity_names)
+    assert len(data.feed.expressions.files) == 21 and len(data.test.files) == 14
+
+
+def test_the_next_fold_validates_and_is_not_among_the_faces(folded):
+    data = load_training_data(folded("data.validation=next_fold"))
+    assert data.subjects == {
+        "training": PEOPLE["fold_0"],
+        "validation": PEOPLE["fold_2"],
+        "test": PEOPLE["fold_1"],
+    }
+    assert list(data.identity_names) == PEOPLE["fold_0"]
+    # Looked at as the test images are, not enlarged for cropping.
+    assert data.validation is not None
+    assert data.validation.images[0].shape == data.test.images[0].shape == (32, 32, 1)
+
+
+def test_without_a_validation_part_everybody_else_trains(folded):
+    data = load_training_data(folded("data.validation=none", "evaluation.selection=test"))
+    assert data.validation is None
+    assert data.subjects == {"training": ["p0", "p1", "p4", "p5"], "test": PEOPLE["fold_1"]}
+
+
+@pytest.mark.parametrize(("split", "part"), [("fold_1", "test"), ("fold_0+fold_2", "validation")])
+def test_faces_of_held_out_people_are_refused(folded, split, part):
+    leaking = folded("data.faces.follow_folds=false", f"data.faces.split={split}")
+    with pytest.raises(UserError, match=f"subject p[0-9] of the {part} part is among the faces"):
+        load_training_data(leaking)
+
+
+def test_faces_of_other_people_of_the_same_dataset_are_fine():
+    def people(*names: str):
+        return examples(len(names), 2)._replace(groups=np.array(names))
+
+    check_faces_apart(people("a", "b"), None, people("c"))
+    with pytest.raises(UserError, match="subject b of the validation part"):
+        check_faces_apart(people("a", "b"), people("b"), people("c"))
+
+
+def test_a_person_in_two_folds_is_refused(folded):
+    assert load_fold_subjects(folded()) == PEOPLE
+    shared = "data.expressions.builder_config=shared"
+    with pytest.raises(UserError, match="subject p0 stands in fold_0 and in fold_1"):
+        load_fold_subjects(folded(shared))
+    faces = "data.faces.builder_config=shared"
+    with pytest.raises(UserError, match="subject p0 "):
+        load_training_data(folded(shared, faces, "data.validation=next_fold"))
+
+
+def test_another_number_of_folds_is_refused(folded):
+    with pytest.raises(UserError, match="drawn_folds has 3 folds, data.num_folds is 5"):
+        load_training_data(folded("data.num_folds=5"))
