@@ -8,10 +8,32 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tdgan_jax.cli import evaluate, prepare, report, train
+from tdgan_jax.cli import (
+    doctor,
+    evaluate,
+    export,
+    import_,
+    interpolate,
+    predict,
+    prepare,
+    report,
+    train,
+    transfer,
+)
 from tdgan_jax.errors import UsageError, UserError
 
-COMMANDS = (prepare, train, evaluate, report)
+COMMANDS = (
+    prepare,
+    doctor,
+    train,
+    evaluate,
+    predict,
+    transfer,
+    interpolate,
+    export,
+    import_,
+    report,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -13,6 +13,9 @@ from tdgan_jax.errors import UserError
 
 Path = tuple[str | int, ...]
 Parameters = dict[Any, Any]
+StateDict = Mapping[str, np.ndarray]
+
+NAMED_KEYS = 5  # as many keys a message names; the rest is counted
 
 
 class Layout(NamedTuple):
@@ -63,41 +66,57 @@ def with_prefix(table: Sequence[Entry], *, key: str, path: Path) -> list[Entry]:
 
 
 def parameters_from_torch(
-    table: Sequence[Entry], state_dict: Mapping[str, np.ndarray], template: Parameters
+    table: Sequence[Entry],
+    state_dict: StateDict,
+    template: Parameters,
+    *,
+    source: str = "the weights",
 ) -> Parameters:
     """Fills a parameter tree from a state dict.
 
-    Keys that end in `running_mean`, `running_var` or `num_batches_tracked` are ignored: files of
-    old PyTorch versions hold them for instance norms that never used them.
+    Keys that end in `running_mean`, `running_var` or `num_batches_tracked` and stand in no table
+    are ignored: files of old PyTorch versions hold them for instance norms that never used them.
 
     Args:
         table: One entry per parameter.
         state_dict: Key to array.
         template: Parameter tree (arrays or shape structs) with the wanted paths and shapes.
+        source: What to call the state dict in messages.
 
     Returns:
         A new tree of float32 numpy arrays.
 
     Raises:
-        UserError: If a key is unknown, a parameter stays unfilled, or a shape differs.
+        UserError: If a key is unknown, a parameter stays unfilled, a shape differs, or a value is
+            not finite.
     """
     ignored = ("running_mean", "running_var", "num_batches_tracked")
     wanted = _leaves(template)
-    unknown = [k for k in state_dict if k not in {e.key for e in table} and not k.endswith(ignored)]
+    keys, paths = {e.key for e in table}, {e.path for e in table}
+    unknown = [k for k in state_dict if k not in keys and not k.endswith(ignored)]
     unfilled = [e.key for e in table if e.key not in state_dict]
-    unfilled += [str(path) for path in wanted if path not in {e.path for e in table}]
+    unfilled += [str(path) for path in wanted if path not in paths]
     if unknown or unfilled:
         raise UserError(
-            f"the weights do not fit: unknown keys {unknown or 'none'}; "
-            f"parameters without a value {unfilled or 'none'}"
+            f"{source} does not fit: unknown keys {_listed(unknown)}; "
+            f"parameters without a value {_listed(unfilled)}"
         )
     filled: Parameters = {}
     for entry in table:
-        # A copy: the result must not be a view of the caller's tensor.
-        value = np.array(entry.layout.from_torch(np.asarray(state_dict[entry.key], np.float32)))
+        tensor = np.asarray(state_dict[entry.key])
+        # Compared before anything is copied: a file may hold any shape.
         shape = tuple(wanted[entry.path].shape)
-        if value.shape != shape:
-            raise UserError(f"the weights do not fit: {entry.key} gives {value.shape}, not {shape}")
+        torch_shape = entry.layout.to_torch(np.broadcast_to(np.float32(0), shape)).shape
+        if tensor.shape != torch_shape:
+            raise UserError(
+                f"{source} does not fit: {entry.key} has the shape {tensor.shape}, not "
+                f"{torch_shape}"
+            )
+        with np.errstate(over="ignore"):  # too large for float32: found to be infinite below
+            # A copy: the result must not be a view of the caller's tensor.
+            value = np.array(entry.layout.from_torch(tensor), np.float32)
+        if not np.isfinite(value).all():
+            raise UserError(f"{source} is damaged: {entry.key} holds values that are not finite")
         _set(filled, entry.path, value)
     return filled
 
@@ -127,6 +146,12 @@ def torch_from_parameters(table: Sequence[Entry], parameters: Parameters) -> dic
         )
         for entry in table
     }
+
+
+def _listed(keys: Sequence[str]) -> str:
+    named = ", ".join(keys[:NAMED_KEYS])
+    rest = len(keys) - NAMED_KEYS
+    return (f"{named} and {rest} more" if rest > 0 else named) or "none"
 
 
 def _leaves(tree: Parameters, path: Path = ()) -> dict[Path, Any]:

@@ -13,19 +13,29 @@ from tdgan_jax.torch_weights.mapping import (
     Entry,
     Parameters,
     Path,
+    StateDict,
     parameters_from_torch,
     torch_from_parameters,
     with_prefix,
 )
 
-# File of the released program that holds each network.
-FILE_NAMES = {
-    "face_encoder": "Enc_FR_G.pkl",
-    "expression_encoder": "Enc_ER_G.pkl",
-    "expression_head": "fc_ER_G.pkl",
-    "decoder": "dec.pkl",
-    "face_discriminator": "Dis_FR.pkl",
-    "expression_discriminator": "Dis_ER.pkl",
+# File of the released program that holds each network, without its suffix `.pkl`.
+FILE_STEMS = {
+    "face_encoder": "Enc_FR_G",
+    "expression_encoder": "Enc_ER_G",
+    "expression_head": "fc_ER_G",
+    "decoder": "dec",
+    "face_discriminator": "Dis_FR",
+    "expression_discriminator": "Dis_ER",
+}
+# Where each network stands in one file for all: the first four are the generator's own modules.
+MODULE_PREFIXES = {
+    "face_encoder": "enc_FR.",
+    "expression_encoder": "enc_ER.",
+    "expression_head": "fc_ER.",
+    "decoder": "dec.",
+    "face_discriminator": "Dis_FR.",
+    "expression_discriminator": "Dis_ER.",
 }
 
 
@@ -112,7 +122,7 @@ def _tables_for(parameters: Mapping[str, Parameters]) -> dict[str, list[Entry]]:
 
 
 def tdgan_from_torch(
-    state_dicts: Mapping[str, Mapping[str, np.ndarray]], template: Mapping[str, Parameters]
+    state_dicts: Mapping[str, StateDict], template: Mapping[str, Parameters]
 ) -> dict[str, Parameters]:
     """Parameters of all networks from their state dicts.
 
@@ -127,7 +137,9 @@ def tdgan_from_torch(
         UserError: As `parameters_from_torch`.
     """
     return {
-        name: parameters_from_torch(table, state_dicts[name], template[name])
+        name: parameters_from_torch(
+            table, state_dicts[name], template[name], source=FILE_STEMS[name]
+        )
         for name, table in _tables_for(template).items()
     }
 

@@ -1,9 +1,14 @@
 """TDGAN in plain PyTorch, with the state-dict keys of the published weight files.
 
-A self-contained twin of the networks: copy this file and load `Enc_FR_G.pkl`, `Enc_ER_G.pkl`,
-`fc_ER_G.pkl` and `dec.pkl` into `Generator`'s `enc_FR`, `enc_ER`, `fc_ER` and `dec`, and
-`Dis_FR.pkl` and `Dis_ER.pkl` into a `Discriminator` each. Old files also hold
-`*.running_mean` and `*.running_var` for the instance norms: drop them first.
+For users of PyTorch: copy this file, which needs nothing but PyTorch, or import it. It loads what
+`tdgan-jax export MODEL --format torch --out FOLDER` wrote, and the published files as well::
+
+    networks = load_networks("FOLDER")
+    image, logits = networks.generator(face_image, expression_image)
+
+By hand: `Enc_FR_G.pkl`, `Enc_ER_G.pkl`, `fc_ER_G.pkl` and `dec.pkl` are the state dicts of
+`Generator`'s `enc_FR`, `enc_ER`, `fc_ER` and `dec`, `Dis_FR.pkl` and `Dis_ER.pkl` those of a
+`Discriminator` each; `model.json` beside them holds the architecture and the names of the classes.
 
 Images are float tensors (batch, channels, image_size_px, image_size_px) with values in [0, 1];
 features are (batch, width of 128, image_size_px / 16, image_size_px / 16). All widths named below
@@ -14,7 +19,10 @@ Adversarial Network", IEEE TCSVT 31(6); layer by layer from section 2 of the pro
 specification of TDGAN.
 """
 
-from typing import NamedTuple
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,12 +89,15 @@ class InceptionResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """Encoder E_f, E_e and that of both discriminators: an image to a feature map."""
 
-    def __init__(self, channels: int = 1, width_multiplier: float = 1.0):
+    def __init__(
+        self, channels: int = 1, width_multiplier: float = 1.0, num_inception_blocks: int = 4
+    ):
         """Makes the layers with PyTorch's default initialisation.
 
         Args:
             channels: Channels of the image: 1 (gray) or 3.
             width_multiplier: Scales the widths 32, 64, 128 and the inception branches' 16.
+            num_inception_blocks: Inception-residual blocks.
         """
         super().__init__()
         width32, width64, width128, branch_width = (
@@ -95,7 +106,7 @@ class Encoder(nn.Module):
         self.conv1 = nn.Sequential(ConvIN(channels, width32, 5))
         self.conv2 = nn.Sequential(ConvIN(width32, width64, 5))
         self.repeat = nn.Sequential(
-            *(InceptionResidualBlock(width64, branch_width) for _ in range(4))
+            *(InceptionResidualBlock(width64, branch_width) for _ in range(num_inception_blocks))
         )
         self.conv3 = nn.Sequential(ConvIN(width64, width128, 5))
         self.conv4 = nn.Sequential(ConvIN(width128, width128, 5))
@@ -272,6 +283,7 @@ class Generator(nn.Module):
         noise_channels: int = 256,
         num_residual_blocks: int = 6,
         dropout_rate: float = 0.5,
+        num_inception_blocks: int = 4,
     ):
         """Makes the four networks.
 
@@ -283,13 +295,14 @@ class Generator(nn.Module):
             noise_channels: Channels of the decoder's noise, N_z.
             num_residual_blocks: Residual blocks of the decoder's embedding, N_b.
             dropout_rate: Dropout of the expression classifier in training.
+            num_inception_blocks: Inception-residual blocks of each encoder.
 
         Raises:
             ValueError: If the images' side is not a positive multiple of 16.
         """
         super().__init__()
-        self.enc_FR = Encoder(channels, width_multiplier)
-        self.enc_ER = Encoder(channels, width_multiplier)
+        self.enc_FR = Encoder(channels, width_multiplier, num_inception_blocks)
+        self.enc_ER = Encoder(channels, width_multiplier, num_inception_blocks)
         self.fc_ER = Head(num_classes, image_size_px, width_multiplier, dropout_rate)
         self.dec = Decoder(channels, width_multiplier, noise_channels, num_residual_blocks)
 
@@ -328,6 +341,7 @@ class Discriminator(nn.Module):
         image_size_px: int = 128,
         width_multiplier: float = 1.0,
         dropout_rate: float = 0.5,
+        num_inception_blocks: int = 4,
     ):
         """Makes an encoder and a head.
 
@@ -337,15 +351,93 @@ class Discriminator(nn.Module):
             image_size_px: Side of the images, a multiple of 16.
             width_multiplier: Scales all widths.
             dropout_rate: Dropout of the head in training.
+            num_inception_blocks: Inception-residual blocks of the encoder.
 
         Raises:
             ValueError: If the images' side is not a positive multiple of 16.
         """
         super().__init__()
-        self.enc = Encoder(channels, width_multiplier)
+        self.enc = Encoder(channels, width_multiplier, num_inception_blocks)
         self.fc = Head(num_classes, image_size_px, width_multiplier, dropout_rate)
 
     def forward(self, image: Tensor) -> DiscriminatorOutput:
         """Encodes and classifies images (batch, channels, size, size) with values in [0, 1]."""
         feature = self.enc(image)
         return DiscriminatorOutput(feature, self.fc(feature))
+
+
+class Networks(NamedTuple):
+    """All networks, as an export holds them, in evaluation mode."""
+
+    generator: Generator
+    face_discriminator: Discriminator
+    expression_discriminator: Discriminator
+    description: Mapping[str, Any]  # the content of model.json; empty where there is none
+
+
+def load_networks(folder: str | Path) -> Networks:
+    """Loads an export, or the six published files.
+
+    Args:
+        folder: Holds the six `.pkl` files and, unless the networks have the paper's sizes,
+            `model.json`.
+
+    Raises:
+        RuntimeError: If the weights do not fit the architecture (PyTorch's own message).
+    """
+    folder = Path(folder)
+    stored = folder / "model.json"
+    description = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
+    names = ("Enc_FR_G", "Enc_ER_G", "fc_ER_G", "dec", "Dis_FR", "Dis_ER")
+    # Tensors only, never other pickles.
+    weights = {
+        name: torch.load(folder / f"{name}.pkl", map_location="cpu", weights_only=True)
+        for name in names
+    }
+    return make_networks(weights, description)
+
+
+def make_networks(
+    weights: Mapping[str, Mapping[str, Tensor]], description: Mapping[str, Any]
+) -> Networks:
+    """Makes the networks and fills them.
+
+    Args:
+        weights: The state dicts by the stem of their file; entries of old files for instance norms
+            are left out.
+        description: The content of `model.json`; the paper's sizes where its `architecture` lacks
+            a field.
+
+    Raises:
+        RuntimeError: If the weights do not fit the architecture (PyTorch's own message).
+    """
+    architecture = description.get("architecture", {})
+    shared = {
+        "channels": architecture.get("image_channels", 1),
+        "image_size_px": architecture.get("image_size_px", 128),
+        "width_multiplier": architecture.get("width_multiplier", 1.0),
+        "dropout_rate": architecture.get("dropout_rate", 0.5),
+        "num_inception_blocks": architecture.get("num_inception_blocks", 4),
+    }
+    generator = Generator(
+        len(weights["fc_ER_G"]["fc3.bias"]),
+        noise_channels=architecture.get("noise_channels", 256),
+        num_residual_blocks=architecture.get("num_residual_convolutions", 6),
+        **shared,
+    )
+    face_discriminator = Discriminator(len(weights["Dis_FR"]["fc.fc3.bias"]), **shared)
+    expression_discriminator = Discriminator(len(weights["Dis_ER"]["fc.fc3.bias"]), **shared)
+    unused = (".running_mean", ".running_var", ".num_batches_tracked")
+    for network, name in (
+        (generator.enc_FR, "Enc_FR_G"),
+        (generator.enc_ER, "Enc_ER_G"),
+        (generator.fc_ER, "fc_ER_G"),
+        (generator.dec, "dec"),
+        (face_discriminator, "Dis_FR"),
+        (expression_discriminator, "Dis_ER"),
+    ):
+        used = {key: value for key, value in weights[name].items() if not key.endswith(unused)}
+        network.load_state_dict(used, strict=True)
+    return Networks(
+        generator.eval(), face_discriminator.eval(), expression_discriminator.eval(), description
+    )

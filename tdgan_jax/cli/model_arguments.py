@@ -1,0 +1,96 @@
+"""Arguments of the commands that use a trained model, and opening it."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tdgan_jax.api import Model
+
+PRETRAINED = "pretrained"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model`, `--detect`, `--overwrite` and `--quiet`."""
+    parser.add_argument(
+        "--model",
+        default=PRETRAINED,
+        metavar="M",
+        help="a run folder, an export or an imported folder (default: the weights that come with "
+        "the package)",
+    )
+    parser.add_argument(
+        "--detect",
+        choices=("mtcnn", "none"),
+        default="mtcnn",
+        help="find the faces in the pictures, or take each picture for a face that has been cut "
+        "out already (default: mtcnn)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def open_model(args: argparse.Namespace) -> "Model":
+    """Loads the model that `--model` names.
+
+    Raises:
+        UserError: If there is none.
+    """
+    from tdgan_jax import api
+    from tdgan_jax.cli.train import use_compilation_cache
+
+    use_compilation_cache()
+    return api.load(args.model)
+
+
+def progress_bar(
+    args: argparse.Namespace, items: Iterable[Any] | None, *, unit: str, total: int | None
+) -> Any:
+    """A bar on stderr for work that takes longer than two seconds; none without a terminal.
+
+    Args:
+        args: With `quiet`.
+        items: What is gone through; None for a bar that is moved by hand.
+        unit: What is counted.
+        total: How many there are, if that is known.
+
+    Returns:
+        The bar: an iterable of the items, and a context manager.
+    """
+    from tqdm import tqdm
+
+    hidden = args.quiet or not sys.stderr.isatty()
+    return tqdm(items, total=total, unit=unit, delay=2, disable=hidden, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def stage_bar(args: argparse.Namespace, num_stages: int) -> Iterator[Callable[[str], None]]:
+    """A `progress_bar` for a few stages of different kinds.
+
+    Args:
+        args: With `quiet`.
+        num_stages: How many there are.
+
+    Yields:
+        A function that is told what each stage does when it begins.
+    """
+    with progress_bar(args, None, unit="stage", total=num_stages) as bar:
+
+        def say(stage: str) -> None:
+            bar.set_description(stage)
+            bar.update()
+
+        yield say
+
+
+def positive(text: str) -> int:
+    """Reads a whole number above zero from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is something else.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

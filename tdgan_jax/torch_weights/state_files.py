@@ -1,0 +1,190 @@
+"""Files of state dicts: PyTorch's (`.pkl`, `.pth`, `.pt`) and safetensors.
+
+A folder holds either one file a network, named by its stem, or one file for all networks, whose
+keys begin with the network's module prefix. Reading is safe whatever a file holds: tensors only,
+nothing in a pickle is run.
+"""
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  makes numpy know bfloat16, which safetensors may hold
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.torch_weights.mapping import StateDict
+from tdgan_jax.torch_weights.optional_packages import require_torch
+
+TORCH_SUFFIXES = (".pkl", ".pth", ".pt")
+SAFETENSORS_SUFFIX = ".safetensors"
+SUFFIXES = (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX)
+COMBINED_STEM = "weights"  # of the one file that we write
+
+
+def read_networks(
+    source: Path, *, stems: Mapping[str, str], prefixes: Mapping[str, str]
+) -> Mapping[str, StateDict]:
+    """Reads the state dicts of all networks.
+
+    Args:
+        source: A folder with a file for each network or one for all, or that one file.
+        stems: Network name to the stem of its own file.
+        prefixes: Network name to its module prefix in a file for all.
+
+    Returns:
+        Network name to state dict.
+
+    Raises:
+        UserError: If files are missing, ambiguous, unreadable or hold something else.
+    """
+    if source.is_file():
+        return _divided(source, prefixes)
+    if not source.is_dir():
+        raise UserError(f"there is no file or folder {source}")
+    files = sorted(path for path in source.iterdir() if path.suffix in SUFFIXES)
+    own = {name: [path for path in files if path.stem == stem] for name, stem in stems.items()}
+    twice = [paths for paths in own.values() if len(paths) > 1]
+    if twice:
+        raise UserError(f"{source} holds {' and '.join(p.name for p in twice[0])}; keep one")
+    if all(own.values()):
+        return {name: read_state_dict(path) for name, (path,) in own.items()}
+    if len(files) == 1 and not any(own.values()):
+        return _divided(files[0], prefixes)
+    missing = ", ".join(f"{stems[name]}.pkl" for name, paths in own.items() if not paths)
+    raise UserError(
+        f"{source} holds no {missing} (nor .pth, .pt or .safetensors) and no single file for all "
+        "networks"
+    )
+
+
+def _divided(path: Path, prefixes: Mapping[str, str]) -> Mapping[str, StateDict]:
+    divided: dict[str, dict[str, np.ndarray]] = {name: {} for name in prefixes}
+    for key, value in read_state_dict(path).items():
+        owner = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
+        if owner is None:
+            raise UserError(
+                f"{path}: key {key!r} belongs to no network; keys begin with "
+                f"{', '.join(prefixes.values())}"
+            )
+        divided[owner][key.removeprefix(prefixes[owner])] = value
+    return divided
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Reads one file of tensors.
+
+    Raises:
+        UserError: If it is unreadable, damaged, or holds anything but tensors of numbers.
+    """
+    try:
+        if path.suffix == SAFETENSORS_SUFFIX:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}
+        return _read_torch(path)
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except Exception as error:  # Both readers raise almost anything on damaged data.
+        raise UserError(f"{path} is damaged or no file of weights") from error
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    torch = require_torch(f"reading {path.name}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unusual pickle; it is read safely or refused
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it refers to {named[1]}" if named else "it is damaged, or no file of weights"
+        raise UserError(
+            f"{path} is not read: {what}; only plain state dicts are, since other pickles can "
+            "run programs"
+        ) from error
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise UserError(f"{path} holds no state dict; save it as torch.save(network.state_dict())")
+    return {_checked_key(path, key): _array(path, key, value) for key, value in loaded.items()}
+
+
+def _checked_key(path: Path, key: Any) -> str:
+    if not isinstance(key, str):
+        raise UserError(f"{path} holds no state dict: {key!r} is not the name of a tensor")
+    return key
+
+
+def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
+    import torch
+
+    is_plain = (
+        isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and not tensor.is_quantized
+        and not tensor.is_complex()
+        # A view can be far larger than what the file holds.
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+    if not is_plain:
+        raise UserError(f"{path} holds no state dict: {key!r} is not a plain tensor of numbers")
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float32)  # numpy knows no bfloat16
+    return tensor.detach().numpy()
+
+
+def to_tensors(state_dict: StateDict) -> dict[str, Any]:
+    """A state dict of PyTorch's own tensors.
+
+    Raises:
+        UserError: If PyTorch is missing.
+    """
+    torch = require_torch("PyTorch's format")
+    return {key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()}
+
+
+def write_torch_files(
+    folder: Path, state_dicts: Mapping[str, StateDict], stems: Mapping[str, str]
+) -> None:
+    """Writes one file `STEM.pkl` a network, as `torch.save(network.state_dict(), ...)` does.
+
+    Args:
+        folder: An existing folder.
+        state_dicts: Network name to state dict.
+        stems: Network name to the stem of its file.
+
+    Raises:
+        UserError: If PyTorch is missing or a file cannot be written.
+    """
+    torch = require_torch("PyTorch's format")
+    for name, state_dict in state_dicts.items():
+        path = folder / f"{stems[name]}.pkl"
+        try:
+            torch.save(to_tensors(state_dict), path)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"cannot write {path.name}: {str(error).splitlines()[0]}") from error
+
+
+def write_safetensors_file(
+    folder: Path, state_dicts: Mapping[str, StateDict], prefixes: Mapping[str, str]
+) -> None:
+    """Writes `weights.safetensors` with the keys of all networks, each under its prefix.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    combined = {
+        prefixes[name] + key: np.ascontiguousarray(value)
+        for name, state_dict in state_dicts.items()
+        for key, value in state_dict.items()
+    }
+    path = folder / f"{COMBINED_STEM}{SAFETENSORS_SUFFIX}"
+    try:
+        # Not save_file, which makes a file that others on the machine cannot read.
+        path.write_bytes(safetensors.numpy.save(combined))
+    except OSError as error:
+        raise UserError(f"cannot write {path.name}: {error.strerror}") from error

@@ -1,0 +1,102 @@
+"""TDGAN's architecture, found in the shapes of its weights (spec TDGAN 8)."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.models.tdgan import ENCODER_STRIDE, scaled
+from tdgan_jax.torch_weights.mapping import StateDict
+from tdgan_jax.torch_weights.tdgan import FILE_STEMS
+
+# What the shapes do not tell; only training uses it.
+DROPOUT_RATE = 0.5
+
+
+class TdganArchitecture(NamedTuple):
+    """What weights tell about their networks.
+
+    Attributes:
+        model: Arguments of `make_tdgan`, the fields of `config.model`.
+        num_expressions: C.
+        num_identities: K.
+    """
+
+    model: dict[str, int | float]
+    num_expressions: int
+    num_identities: int
+
+
+def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitecture:
+    """Finds the architecture that weights belong to.
+
+    Only what decides is looked at; whether all tensors fit is seen when they are mapped.
+
+    Args:
+        state_dicts: Network name to state dict.
+
+    Raises:
+        UserError: If a deciding tensor is missing, or the shapes belong to no TDGAN.
+    """
+
+    def shape(network: str, key: str, num_dimensions: int) -> tuple[int, ...]:
+        tensor = state_dicts[network].get(key)
+        if tensor is None or tensor.ndim != num_dimensions or not tensor.size:
+            found = "is missing" if tensor is None else f"has the shape {tensor.shape}"
+            raise UserError(
+                f"{FILE_STEMS[network]} does not fit: {key} {found}; these are not TDGAN's weights"
+            )
+        return tensor.shape
+
+    conv1 = shape("expression_encoder", "conv1.0.conv.weight", 4)
+    conv2 = shape("expression_encoder", "conv2.0.conv.weight", 4)
+    conv4 = shape("expression_encoder", "conv4.0.conv.weight", 4)
+    hidden, flat = shape("expression_head", "fc1.weight", 2)
+    embedding = shape("decoder", "emb1.0.weight", 4)
+    feature_channels = conv4[0]
+    feature_size = math.isqrt(flat // feature_channels)
+    noise_channels = embedding[1] - 2 * feature_channels
+    if feature_size**2 * feature_channels != flat or noise_channels < 0:
+        raise UserError(
+            f"the weights do not fit each other: features of {feature_channels} channels, "
+            f"{flat} inputs of fc1, {embedding[1]} inputs of emb1"
+        )
+    widths = {1024: hidden, 128: feature_channels, 64: conv2[0], 32: conv1[0]}
+    model = {
+        "image_size_px": feature_size * ENCODER_STRIDE,
+        "image_channels": conv1[1],
+        "width_multiplier": width_multiplier(widths),
+        "num_inception_blocks": _count(state_dicts["expression_encoder"], r"repeat\.(\d+)\."),
+        "noise_channels": noise_channels,
+        "num_residual_convolutions": _count(state_dicts["decoder"], r"emb2\.(\d+)\."),
+        "dropout_rate": DROPOUT_RATE,
+    }
+    num_expressions = shape("expression_head", "fc3.weight", 2)[0]
+    num_identities = shape("face_discriminator", "fc.fc3.weight", 2)[0] - 1
+    return TdganArchitecture(model, num_expressions, num_identities)
+
+
+def width_multiplier(widths: Mapping[int, int]) -> float:
+    """The multiplier that scales each width of the paper to the one found.
+
+    Args:
+        widths: Width of the paper to width found.
+
+    Raises:
+        UserError: If there is none.
+    """
+    widest = max(widths)
+    # Rounding leaves an interval for each width; all of them must meet.
+    low = max((found - 0.5) / paper for paper, found in widths.items())
+    high = min((found + 0.5) / paper for paper, found in widths.items())
+    for multiplier in (widths[widest] / widest, (low + high) / 2):
+        if all(scaled(paper, multiplier) == found for paper, found in widths.items()):
+            return multiplier
+    named = ", ".join(f"{found} for {paper}" for paper, found in widths.items())
+    raise UserError(f"no width multiplier turns the paper's widths into these: {named}")
+
+
+def _count(state_dict: StateDict, pattern: str) -> int:
+    found = (re.match(pattern, key) for key in state_dict)
+    return len({match[1] for match in found if match})

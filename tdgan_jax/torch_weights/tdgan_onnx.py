@@ -1,0 +1,124 @@
+"""TDGAN in ONNX, through the torch twin: `recogniser.onnx` and `generator.onnx`.
+
+Images are `[batch, channels, S, S]` in [0, 1], the batch is free.
+
+    recogniser.onnx   image -> logits [batch, expressions]
+    generator.onnx    face, expression, noise [batch, N_z, S/16, S/16] in [0, 1) -> image
+
+A network without noise has no input `noise`.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tdgan_jax.torch_weights.tdgan_torch import Generator, encoded_size_px
+
+RECOGNISER_FILE = "recogniser.onnx"
+GENERATOR_FILE = "generator.onnx"
+
+
+class Recogniser(nn.Module):
+    """The expression module alone: encoder and head."""
+
+    def __init__(self, generator: Generator):
+        """Takes the two networks out of a generator."""
+        super().__init__()
+        self.enc_ER = generator.enc_ER
+        self.fc_ER = generator.fc_ER
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps images to logits."""
+        return self.fc_ER(self.enc_ER(image))
+
+
+class Transfer(nn.Module):
+    """The generator without the head."""
+
+    def __init__(self, generator: Generator):
+        """Takes encoders and decoder out of a generator."""
+        super().__init__()
+        self.enc_FR = generator.enc_FR
+        self.enc_ER = generator.enc_ER
+        self.dec = generator.dec
+
+    def forward(self, face: Tensor, expression: Tensor, *noise: Tensor) -> Tensor:
+        """Puts expressions on faces."""
+        return self.dec(self.enc_ER(expression), self.enc_FR(face), *noise)
+
+
+def write_onnx_files(
+    folder: Path, generator: Generator, *, image_shape: tuple[int, int, int], noise_channels: int
+) -> None:
+    """Writes both files.
+
+    Args:
+        folder: An existing folder.
+        generator: In evaluation mode.
+        image_shape: Channels, height and width of its images.
+        noise_channels: N_z.
+    """
+    # Two examples: a batch of one would be taken for a constant. Two tensors: one given twice
+    # would become one input.
+    face, expression = torch.zeros(2, 2, *image_shape)
+    inputs = {"face": face, "expression": expression}
+    if noise_channels:
+        feature_size = encoded_size_px(image_shape[-1])
+        inputs["noise"] = torch.zeros(2, noise_channels, feature_size, feature_size)
+    _write(Recogniser(generator), {"image": face}, "logits", folder / RECOGNISER_FILE)
+    _write(Transfer(generator), inputs, "image", folder / GENERATOR_FILE)
+
+
+def _write(network: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+    batch = torch.export.Dim("batch")
+    # `*noise` is one argument, a tuple, to torch.export.
+    shapes = [{0: batch} for _ in inputs]
+    dynamic_shapes = (*shapes[:2], tuple(shapes[2:])) if len(inputs) > 1 else tuple(shapes)
+    with _quiet():
+        torch.onnx.export(
+            network.eval(),
+            tuple(inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=dynamic_shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what the exporter says about its own insides."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Runs a file's network with onnxruntime on the CPU.
+
+    Args:
+        path: One of the files.
+        inputs: float32 arrays by the name of the input.
+
+    Returns:
+        The output.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, dict(inputs))[0])

@@ -1,0 +1,1 @@
+"""Trained models as a user holds them: opening runs and exports, inference, export, import."""

@@ -1,0 +1,155 @@
+"""Exports a model: weights for other programs, `model.json`, and how well they agree."""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.torch_weights.mapping import StateDict
+from tdgan_jax.torch_weights.optional_packages import require_onnx, require_torch
+from tdgan_jax.torch_weights.state_files import (
+    read_networks,
+    write_safetensors_file,
+    write_torch_files,
+)
+from tdgan_jax.trained_models.description import write_description
+from tdgan_jax.trained_models.families import Difference, StoredFamily, StoredModel, stored_family
+from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
+from tdgan_jax.trained_models.opening import open_model
+
+# Of an output's largest value, or of 1 if that is less. Float32 leaves a hundredth of it.
+TOLERANCE = 1e-3
+STAGES = 3
+
+
+def export_model(
+    source: str | Path,
+    weights: str,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda stage: None,
+) -> dict[str, Any]:
+    """Writes a model for other programs.
+
+    Args:
+        source: What `open_model` opens.
+        weights: One of `WEIGHT_FORMATS`.
+        out: The folder to make.
+        overwrite: Whether an export that is there is replaced.
+        say: Told at the begin of each of `STAGES` stages what is being done.
+
+    Returns:
+        The parity figure, as `model.json` holds it.
+
+    Raises:
+        UserError: If there is no model, an optional package is missing, the files cannot be
+            written, or they compute something else than the model.
+    """
+    check_new_folder(out, overwrite=overwrite)
+    if weights == "torch":
+        require_torch("PyTorch's format")
+    if weights == "onnx":
+        require_onnx()
+    say("reading")
+    stored = open_model(source)
+    check_finite(stored)
+    family = stored_family(stored.description.family)
+    with new_folder(out, overwrite=overwrite) as folder:
+        say("writing")
+        # First without a figure: what reloads the files reads the architecture in it.
+        write_description(folder, stored.description, weights=weights, parity={})
+        state_dicts = family.to_torch(stored.parameters)
+        if weights == "onnx":
+            family.write_onnx(stored, folder)
+        elif weights == "torch":
+            write_torch_files(folder, state_dicts, family.stems)
+        else:
+            write_safetensors_file(folder, state_dicts, family.prefixes)
+        say("comparing")
+        parity = measure_parity(folder, stored, family, weights, state_dicts)
+        write_description(folder, stored.description, weights=weights, parity=parity)
+    return parity
+
+
+def check_finite(stored: StoredModel) -> None:
+    """Refuses a model that is broken.
+
+    Raises:
+        UserError: If a parameter is not finite.
+    """
+    family = stored_family(stored.description.family)
+    for network, state_dict in family.to_torch(stored.parameters).items():
+        for key, value in state_dict.items():
+            if not np.isfinite(value).all():
+                raise UserError(f"the model is broken: {network}'s {key} is not finite")
+
+
+def measure_parity(
+    folder: Path,
+    stored: StoredModel,
+    family: StoredFamily,
+    weights: str,
+    state_dicts: Mapping[str, StateDict],
+) -> dict[str, Any]:
+    """Reloads what was written and compares it with the model.
+
+    Raises:
+        UserError: If they differ.
+    """
+    if weights == "onnx":
+        parity: dict[str, Any] = {"reloaded_with": _versions("onnxruntime")}
+        compared = family.compare_with_onnx(stored, folder)
+    else:
+        package = "torch" if weights == "torch" else "safetensors"
+        read = read_networks(folder, stems=family.stems, prefixes=family.prefixes)
+        parity = {"reloaded_with": _versions(package)} | compare_tensors(state_dicts, read)
+        if parity["different_tensors"]:
+            raise UserError(
+                f"{parity['different_tensors']} tensors changed on the way to the disk and back; "
+                "nothing was written"
+            )
+        compared = family.compare_with_twin(stored, folder) if weights == "torch" else {}
+    check_differences(compared)
+    if compared:
+        parity["largest_differences"] = {name: value.largest for name, value in compared.items()}
+    return parity
+
+
+def compare_tensors(
+    written: Mapping[str, StateDict], read: Mapping[str, StateDict]
+) -> dict[str, int]:
+    """Counts tensors, and those that are not bit-identical on both sides.
+
+    Args:
+        written: Network name to state dict, float32.
+        read: The same; keys that `written` does not have are not counted.
+    """
+    equal = [
+        np.asarray(read[network][key], np.float32).tobytes() == value.tobytes()
+        for network, state_dict in written.items()
+        for key, value in state_dict.items()
+    ]
+    return {"tensors": len(equal), "different_tensors": equal.count(False)}
+
+
+def check_differences(compared: Mapping[str, Difference]) -> None:
+    """Refuses files that compute something else.
+
+    Raises:
+        UserError: Names the output and both numbers.
+    """
+    for name, difference in compared.items():
+        # Not "greater": a difference may be no number.
+        if not difference.largest <= TOLERANCE * max(1.0, difference.scale):
+            raise UserError(
+                f"the exported files compute another {name}: off by {difference.largest:.2g} of "
+                f"{difference.scale:.2g}; nothing was written"
+            )
+
+
+def _versions(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"

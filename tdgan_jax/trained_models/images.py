@@ -1,0 +1,101 @@
+"""From whatever a caller has to a model's images: float32 `[N, S, S, channels]` in [0, 1]."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from tdgan_jax.data.image_files import BadImage, upright
+from tdgan_jax.data.images import to_array, transform_for_test
+from tdgan_jax.data.picture_files import read_picture
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.trained_models.description import Preprocessing
+
+# A path, a Pillow image, or an array [H, W], [H, W, C] or (several images) [N, H, W, C].
+Images: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Sequence[Any]"
+
+
+def as_model_images(images: Images, preprocessing: Preprocessing) -> np.ndarray:
+    """Prepares images as the model's recorded preprocessing says.
+
+    Float images that have the model's size and channels already are taken as they are. All others
+    pass through 8 bits and Pillow, as the images of the training did.
+
+    Args:
+        images: One image or a sequence of them: paths, Pillow images, float arrays `[H, W, C]` in
+            [0, 1] or uint8 arrays; or one array `[N, H, W, C]`. C is 1 or 3.
+        preprocessing: The model's.
+
+    Returns:
+        float32 `[N, S, S, channels]` in [0, 1].
+
+    Raises:
+        UsageError: If something is no image, or values are outside of the range.
+        UserError: If a file cannot be read.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image):
+        each: Sequence[Any] = [images]
+    elif isinstance(images, list | tuple):
+        each = images
+    else:
+        array = np.asarray(images)
+        each = list(array) if array.ndim == 4 else [array]
+    size, channels = preprocessing.image_size_px, preprocessing.image_channels
+    prepared = np.empty((len(each), size, size, channels), np.float32)
+    for position, image in enumerate(each):
+        prepared[position] = _prepared(image, preprocessing)
+    return prepared
+
+
+def _prepared(image: Any, preprocessing: Preprocessing) -> np.ndarray:
+    size, channels = preprocessing.image_size_px, preprocessing.image_channels
+    if isinstance(image, str | os.PathLike | Image.Image):
+        pixels = _decoded(image, channels)
+    else:
+        pixels = _checked_array(image)
+        if pixels.dtype == np.float32 and pixels.shape == (size, size, channels):
+            return pixels
+        if pixels.dtype == np.float32:
+            pixels = np.rint(pixels * 255).astype(np.uint8)
+    transformed = transform_for_test(
+        pixels, test_transform=preprocessing.test_transform, size_px=size, channels=channels
+    )
+    return transformed.astype(np.float32) / 255
+
+
+def _decoded(image: str | os.PathLike[str] | Image.Image, channels: int) -> np.ndarray:
+    """A file or a Pillow image as uint8 `[H, W, C]`, upright."""
+    if isinstance(image, Image.Image):
+        name = f"an image of mode {image.mode} and size {image.width}x{image.height}"
+    else:
+        name = os.fspath(image)
+    try:
+        # A copy: the caller's image stays as it is.
+        decoded = image.copy() if isinstance(image, Image.Image) else read_picture(image)
+        return to_array(upright(decoded, channels=channels))
+    except BadImage as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _checked_array(image: Any) -> np.ndarray:
+    """An image as uint8 or float32 `[H, W, C]`."""
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3) or not array.size:
+        raise UsageError(
+            f"an array of shape {np.shape(image)} is no image; give [H, W, C] with C = 1 or 3, "
+            "or several as [N, H, W, C]"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(f"an image of type {array.dtype}; give floats in [0, 1] or uint8")
+    array = array.astype(np.float32)
+    if not (array.min() >= 0 and array.max() <= 1):  # also if one of them is not a number
+        raise UsageError(
+            f"an image with values from {array.min()} to {array.max()}; give floats in [0, 1]"
+        )
+    return array

@@ -1,0 +1,67 @@
+"""TDGAN's stored forms: shapes of its networks, and its weights in PyTorch's layout."""
+
+from collections.abc import Mapping
+from functools import cache
+
+from flax import nnx
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.models.tdgan import make_tdgan
+from tdgan_jax.steps.tdgan import split_networks
+from tdgan_jax.torch_weights import tdgan as tables
+from tdgan_jax.torch_weights.mapping import StateDict
+from tdgan_jax.torch_weights.tdgan_architecture import tdgan_architecture
+from tdgan_jax.trained_models.description import ModelDescription
+from tdgan_jax.trained_models.families import FoundArchitecture, NetworkShapes, StoredFamily
+from tdgan_jax.trained_models.tdgan_parity import compare_with_onnx, compare_with_twin, write_onnx
+
+
+def tdgan_shapes(description: ModelDescription) -> NetworkShapes:
+    """The six networks of a description, without values.
+
+    Raises:
+        UserError: If the architecture is not TDGAN's or a size is impossible.
+    """
+    architecture = tuple(sorted(description.architecture.items()))
+    counts = (description.num_identities, len(description.expression_names))
+    try:
+        return _shapes(architecture, *counts)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the architecture of the model is impossible: {reason}") from error
+
+
+@cache  # tracing the networks takes a second
+def _shapes(
+    architecture: tuple[tuple[str, int | float], ...], num_identities: int, num_expressions: int
+) -> NetworkShapes:
+    networks = nnx.eval_shape(
+        lambda: make_tdgan(
+            num_identities=num_identities,
+            num_expressions=num_expressions,
+            rngs=nnx.Rngs(0),
+            **dict(architecture),  # pyright: ignore[reportArgumentType]
+        )
+    )
+    return NetworkShapes(*split_networks(networks))
+
+
+def find_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
+    """What state dicts tell; the dropout rate of the training is not among it."""
+    found = tdgan_architecture(state_dicts)
+    return FoundArchitecture(*found, untold=("dropout_rate",), rounded=("width_multiplier",))
+
+
+TDGAN_STORAGE = StoredFamily(
+    stems=tables.FILE_STEMS,
+    prefixes=tables.MODULE_PREFIXES,
+    released_names=BASIC_EXPRESSIONS,
+    shapes=tdgan_shapes,
+    find_architecture=find_architecture,
+    from_torch=tables.tdgan_from_torch,
+    to_torch=tables.torch_from_tdgan,
+    compare_with_twin=compare_with_twin,
+    write_onnx=write_onnx,
+    compare_with_onnx=compare_with_onnx,
+)

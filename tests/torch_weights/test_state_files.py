@@ -1,0 +1,186 @@
+"""Reading files of weights that nobody has checked."""
+
+import pathlib
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.torch_weights.state_files import (
+    read_networks,
+    read_state_dict,
+    write_safetensors_file,
+    write_torch_files,
+)
+
+torch = pytest.importorskip("torch", reason="PyTorch's files need PyTorch")
+
+STEMS = {"first": "One", "second": "Two"}
+PREFIXES = {"first": "one.", "second": "two."}
+STATE_DICTS = {
+    "first": {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3)},
+    "second": {"b": np.array([-1.5, 1e-30], np.float32)},
+}
+
+
+def read(source):
+    return read_networks(source, stems=STEMS, prefixes=PREFIXES)
+
+
+def assert_same(read_state_dicts):
+    assert read_state_dicts.keys() == STATE_DICTS.keys()
+    for name, state_dict in STATE_DICTS.items():
+        assert read_state_dicts[name].keys() == state_dict.keys()
+        for key, value in state_dict.items():
+            np.testing.assert_array_equal(read_state_dicts[name][key], value)
+
+
+def test_a_file_for_each_network(tmp_path):
+    write_torch_files(tmp_path, STATE_DICTS, STEMS)
+    assert {path.name for path in tmp_path.iterdir()} == {"One.pkl", "Two.pkl"}
+    assert_same(read(tmp_path))
+    (tmp_path / "Two.pkl").rename(tmp_path / "Two.pth")
+    assert_same(read(tmp_path))
+
+
+def test_one_file_for_all_networks(tmp_path):
+    write_safetensors_file(tmp_path, STATE_DICTS, PREFIXES)
+    assert_same(read(tmp_path))
+    assert_same(read(tmp_path / "weights.safetensors"))
+    combined = {
+        PREFIXES[name] + key: torch.from_numpy(value)
+        for name, state_dict in STATE_DICTS.items()
+        for key, value in state_dict.items()
+    }
+    torch.save(combined, tmp_path / "all.pth", _use_new_zipfile_serialization=False)
+    assert_same(read(tmp_path / "all.pth"))
+
+
+def test_missing_and_ambiguous_files_are_named(tmp_path):
+    with pytest.raises(UserError, match="no file or folder"):
+        read(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"holds no One.pkl, Two.pkl \(nor"):
+        read(tmp_path)
+    write_torch_files(tmp_path, STATE_DICTS, STEMS)
+    (tmp_path / "One.pt").write_bytes((tmp_path / "One.pkl").read_bytes())
+    with pytest.raises(UserError, match="One.pkl and One.pt; keep one"):
+        read(tmp_path)
+    (tmp_path / "One.pt").unlink()
+    (tmp_path / "Two.pkl").unlink()
+    with pytest.raises(UserError, match="holds no Two.pkl"):
+        read(tmp_path)
+
+
+def test_a_key_of_no_network_is_named(tmp_path):
+    torch.save({"three.x": torch.zeros(1)}, tmp_path / "all.pth")
+    with pytest.raises(UserError, match="'three.x' belongs to no network; keys begin with one., t"):
+        read(tmp_path)
+
+
+def test_other_number_types_become_float32(tmp_path):
+    values = torch.tensor([1.5, -2.0])
+    kept = {str(t): values.to(t) for t in (torch.float16, torch.bfloat16, torch.float64)}
+    kept["strided"] = torch.arange(6.0).reshape(2, 3).t()
+    torch.save(kept | {"num_batches_tracked": torch.tensor(3)}, tmp_path / "a.pkl")
+    read_back = read_state_dict(tmp_path / "a.pkl")
+    for name in map(str, (torch.float16, torch.bfloat16, torch.float64)):
+        assert read_back[name].dtype == np.float32
+        np.testing.assert_array_equal(read_back[name], values)
+    np.testing.assert_array_equal(read_back["strided"], kept["strided"])
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def malicious_files(folder, marker):
+    """The ways in which such a pickle reaches a user; gives their paths."""
+    paths = [folder / f"{name}.pkl" for name in ("plain", "old", "zip", "legacy")]
+    weights = {"a.weight": torch.zeros(2), "b": Touch(marker)}
+    with open(paths[0], "wb") as file:
+        pickle.dump(weights, file)
+    with open(paths[1], "wb") as file:
+        pickle.dump(weights, file, protocol=2)
+    torch.save(weights, paths[2])
+    torch.save(weights, paths[3], _use_new_zipfile_serialization=False)
+    return paths
+
+
+def test_nothing_in_a_pickle_is_run(tmp_path):
+    marker = tmp_path / "it_ran"
+    for path in malicious_files(tmp_path, marker):
+        with pytest.raises(UserError, match="is not read: .*only plain state dicts"):
+            read_state_dict(path)
+        assert not marker.exists()
+    with open(tmp_path / "plain.pkl", "rb") as file:  # The files do what they are said to do.
+        pickle.load(file)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        torch.zeros(3),
+        [torch.zeros(3)],
+        {},
+        {1: torch.zeros(3)},
+        {"state_dict": {"a": torch.zeros(3)}},
+        {"a": torch.zeros(3), "epoch": 7},
+        {"a": torch.zeros(3).to_sparse()},
+        {"a": torch.zeros(3, dtype=torch.complex64)},
+        # 4 bytes in the file, 4 TB when used.
+        {"a": torch.zeros(1).expand(10**12)},
+    ],
+)
+def test_other_content_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "a.pkl")
+    with pytest.raises(UserError, match="a.pkl holds no state dict"):
+        read_state_dict(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".safetensors"])
+def test_damaged_files_are_named(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".pkl":
+        torch.save({"a": torch.zeros(100)}, path)
+    else:
+        safetensors.numpy.save_file({"a": np.zeros(100, np.float32)}, path)
+    whole = path.read_bytes()
+    for content in (b"", whole[:10], whole[: len(whole) // 2], whole[:-1], b"some text\n", b"\x80"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"a{suffix}"):
+            read_state_dict(path)
+    path.unlink()
+    with pytest.raises(UserError, match="there is no file"):
+        read_state_dict(path)
+
+
+def test_bfloat16_safetensors_are_read(tmp_path):
+    import safetensors.torch
+
+    values = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    safetensors.torch.save_file({"a": values}, tmp_path / "a.safetensors")
+    read_back = read_state_dict(tmp_path / "a.safetensors")["a"]
+    np.testing.assert_array_equal(read_back.astype(np.float32), [1.5, -2.0])
+
+
+def test_without_torch_the_command_is_named(tmp_path, monkeypatch):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "a.pkl")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match=r"a.pkl needs PyTorch: pip install 'tdgan-jax\[torch\]'"):
+        read_state_dict(tmp_path / "a.pkl")
+
+
+def test_an_unsafe_torch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.5.1")
+    with pytest.raises(UserError, match="needs PyTorch 2.6 or newer, not 2.5.1"):
+        read_state_dict(tmp_path / "a.pkl")
