@@ -1,0 +1,100 @@
+"""`tdgan-jax interpolate`: animates the way between two expressions, or between two faces."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, positive, progress_bar
+from tdgan_jax.errors import UsageError
+
+_EXAMPLES = """\
+examples:
+  tdgan-jax interpolate --face anna.jpg --expression sad.jpg happy.jpg --out smile.gif --model M
+  tdgan-jax interpolate --face a.png b.png --expression c.png --out morph.gif --strip morph.png
+"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Adds the command's arguments."""
+    parser = subparsers.add_parser(
+        "interpolate",
+        help="animate the way between two expressions or two faces",
+        description="Keeps the face and moves between two expressions, or keeps the expression "
+        "and moves between two faces; features are mixed linearly, the noise stays the same.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--face", nargs="+", required=True, metavar="F", help="one or two pictures of faces"
+    )
+    parser.add_argument(
+        "--expression",
+        nargs="+",
+        required=True,
+        metavar="E",
+        help="two or one pictures of expressions",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="O.gif", help="the animation to write"
+    )
+    parser.add_argument(
+        "--frames", type=positive, default=16, metavar="N", help="at least 2 (default: 16)"
+    )
+    parser.add_argument(
+        "--strip",
+        type=Path,
+        metavar="S.png",
+        help="also write a row of pictures: what is kept, the start, some frames, the end",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
+    )
+    add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the animation, and the strip.
+
+    Raises:
+        UsageError: If there are not two pictures of one kind and one of the other.
+        UserError: If a picture cannot be read or shows no face, or an output cannot be written.
+    """
+    from tdgan_jax.inference.outputs import check_file
+
+    if sorted((len(args.face), len(args.expression))) != [1, 2]:
+        raise UsageError(
+            "give one --face and two --expression pictures, or two --face and one --expression"
+        )
+    if args.frames < 2:
+        raise UsageError(f"--frames {args.frames}: an animation has at least 2 frames")
+    check_file(args.out, (".gif",), "--out", overwrite=args.overwrite)
+    if args.strip is not None:
+        check_file(args.strip, (".png",), "--strip", overwrite=args.overwrite)
+
+    import jax
+
+    from tdgan_jax.inference.animation import encode_gif
+    from tdgan_jax.inference.faces import face_finder, read_faces
+    from tdgan_jax.inference.sheets import animation_strip, in_model_size, to_image
+    from tdgan_jax.run_folder import write_atomically
+    from tdgan_jax.visualisation.grids import save_png
+
+    with progress_bar(args, None, unit="step", total=3) as bar:
+        model = open_model(args)
+        find_faces = face_finder(args.detect)
+        faces = read_faces(args.face, find_faces)
+        expressions = read_faces(args.expression, find_faces)
+        bar.update()
+        frames = model.interpolate(
+            faces, expressions, num_frames=args.frames, key=jax.random.key(args.seed)
+        )
+        bar.update()
+        animation = encode_gif([to_image(frame) for frame in frames])
+        if args.strip is not None:
+            fixed, ends = (faces, expressions) if len(faces) == 1 else (expressions, faces)
+            seen = in_model_size([*fixed, *ends], model)
+            save_png(animation_strip(seen[0], seen[1:], frames), args.strip)
+        write_atomically(args.out, animation)
+        bar.update()
+    return 0

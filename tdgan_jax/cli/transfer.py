@@ -1,0 +1,84 @@
+"""`tdgan-jax transfer`: puts the expression of one picture on the face of another."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, progress_bar
+
+_EXAMPLES = """\
+examples:
+  tdgan-jax transfer --face anna.jpg --expression happy.jpg --out anna_happy.png --model M
+  tdgan-jax transfer --face a.png b.png --expression c.png d.png e.png --out grid.png --model M
+"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Adds the command's arguments."""
+    parser = subparsers.add_parser(
+        "transfer",
+        help="put the expression of one picture on the face of another",
+        description="Writes the generated picture; with several faces or expressions a grid of "
+        "all combinations, with the faces along the left and the expressions along the top edge.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--face", nargs="+", required=True, metavar="F", help="pictures that give the face"
+    )
+    parser.add_argument(
+        "--expression",
+        nargs="+",
+        required=True,
+        metavar="E",
+        help="pictures that give the expression",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="O.png", help="the picture to write"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
+    )
+    add_model_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the picture or the grid.
+
+    Raises:
+        UserError: If a picture cannot be read or shows no face, or the output cannot be written.
+    """
+    from tdgan_jax.inference.outputs import check_file
+
+    check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
+
+    import jax
+    import numpy as np
+
+    from tdgan_jax.inference.faces import face_finder, read_faces
+    from tdgan_jax.inference.sheets import in_model_size, to_image, transfer_grid
+    from tdgan_jax.visualisation.grids import save_png
+
+    model = open_model(args)
+    find_faces = face_finder(args.detect)
+    faces = read_faces(args.face, find_faces)
+    expressions = read_faces(args.expression, find_faces)
+    key = jax.random.key(args.seed)
+    pairs = [(face, expression) for face in faces for expression in expressions]
+    # One pair at a time with one key: the noise is the same in the whole grid, so that nothing
+    # but the face changes down a column and nothing but the expression along a row.
+    generated = np.concatenate(
+        [
+            model.transfer([face], [expression], key=key)
+            for face, expression in progress_bar(args, pairs, unit="picture", total=len(pairs))
+        ]
+    )
+    if len(pairs) == 1:
+        sheet = to_image(generated[0])
+    else:
+        shape = (len(faces), len(expressions), *generated.shape[1:])
+        seen = in_model_size([*faces, *expressions], model)
+        sheet = transfer_grid(seen[: len(faces)], seen[len(faces) :], generated.reshape(shape))
+    save_png(sheet, args.out)
+    return 0

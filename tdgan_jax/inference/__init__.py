@@ -1,0 +1,1 @@
+"""From a user's pictures to rows, annotated pictures, grids and animations."""
