@@ -2,9 +2,11 @@
 
     python benchmarks/kill_and_resume.py --config configs/tdgan_synthetic.py --kill-at-step 150 \
         --runs /tmp/kill_and_resume
+    python benchmarks/kill_and_resume.py --config configs/tdgan_yale.py:tiny --kill-in-fold 4 \
+        --kill-at-step 10 --runs /tmp/kill_and_resume_folds
 
-Prints one JSON object; the exit code is 0 if all parameters are bit-identical and no step stands
-twice in `metrics.jsonl`.
+Prints one JSON object; the exit code is 0 if all parameters are bit-identical, no step stands twice
+in `metrics.jsonl` and, of a cross-validation, all figures are equal.
 """
 
 import argparse
@@ -19,7 +21,15 @@ import numpy as np
 
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
+from tdgan_jax.run_checks import SELECTIONS
+from tdgan_jax.run_folder import (
+    CHECKPOINTS_FOLDER,
+    CROSS_VALIDATION_FILE,
+    METRICS_FILE,
+    read_json,
+    read_metrics,
+    read_run,
+)
 from tdgan_jax.steps.families import make_family
 
 ROOT = Path(__file__).parent.parent
@@ -30,36 +40,53 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
     parser.add_argument("--kill-at-step", type=int, required=True, metavar="STEP")
+    parser.add_argument("--kill-in-fold", type=int, metavar="FOLD", help="of a cross-validation")
     parser.add_argument("--runs", type=Path, required=True, help="parent of both run folders")
     args, overrides = parser.parse_known_args()
     straight, killed = args.runs / "straight", args.runs / "killed"
+    has_folds = args.kill_in_fold is not None
+    watched = killed / f"fold_{args.kill_in_fold}" if has_folds else killed
 
     def command(workdir: Path) -> list[str]:
         flags = ["--config", args.config, "--workdir", str(workdir), "--quiet", *overrides]
         return [sys.executable, str(ROOT / "launch.py"), *flags]
 
+    started = time.monotonic()
     subprocess.run(command(straight), check=True)
+    seconds = time.monotonic() - started
     process = subprocess.Popen(command(killed))
-    while process.poll() is None and last_step(killed) < args.kill_at_step:
+    while process.poll() is None and last_step(watched) < args.kill_at_step:
         time.sleep(0.1)
     process.kill()
     process.wait()
-    killed_at = last_step(killed)
+    killed_at = last_step(watched)
     subprocess.run(command(killed), check=True)
 
     config = load_config(args.config, [flag.removeprefix("--config.") for flag in overrides])
-    pairs = list(zip(final_state(straight, config), final_state(killed, config), strict=True))
-    steps = [json.loads(line)["step"] for line in (killed / METRICS_FILE).read_text().splitlines()]
+    folders = [run.folds if has_folds else [run.path] for run in map(read_run, (straight, killed))]
+    pairs = [
+        pair
+        for left, right in zip(*folders, strict=True)
+        for pair in zip(final_arrays(left, config), final_arrays(right, config), strict=True)
+    ]
+    logged = [steps_logged(folder) for folder in folders[1]]
     report = {
         "killed_at_step": killed_at,
-        "last_step": last_step(killed),
+        "last_step": last_step(watched),
         "arrays": len(pairs),
         "arrays_bit_identical": sum(np.array_equal(a, b) for a, b in pairs),
-        "steps_logged": len(steps),
-        "steps_logged_twice": len(steps) - len(set(steps)),
+        "steps_logged": sum(map(len, logged)),
+        "steps_logged_twice": sum(len(steps) - len(set(steps)) for steps in logged),
+        "seconds_without_a_kill": round(seconds, 1),
     }
-    print(json.dumps(report))
     identical = report["arrays"] == report["arrays_bit_identical"]
+    if has_folds:
+        first, second = (
+            read_json(run / CROSS_VALIDATION_FILE) | {"seconds": None} for run in (straight, killed)
+        )
+        report |= {"figures_equal": first == second, "disjoint": second["subjects_disjoint"]}
+        identical = identical and first == second
+    print(json.dumps(report))
     return 0 if identical and not report["steps_logged_twice"] else 1
 
 
@@ -69,14 +96,25 @@ def last_step(workdir: Path) -> int:
     return records[-1]["step"] if records else 0
 
 
-def final_state(workdir: Path, config) -> list[np.ndarray]:
-    """All arrays of a run's latest checkpoint: parameters, optimiser states, step."""
+def steps_logged(workdir: Path) -> list[int]:
+    """The step of each line in a run's log."""
+    lines = (workdir / METRICS_FILE).read_text().splitlines()
+    return [json.loads(line)["step"] for line in lines]
+
+
+def final_arrays(workdir: Path, config) -> list[np.ndarray]:
+    """All arrays of a run's checkpoints: of the whole state if it is there, else the best ones."""
     checkpoints = Checkpoints(workdir / CHECKPOINTS_FOLDER)
-    names = checkpoints.best_progress("validation")
+    names = checkpoints.best_progress(config.evaluation.selection)
     family = make_family(config, tuple(names["identity_names"]), tuple(names["expression_names"]))
     template = jax.jit(family.init_state)(jax.random.key(0))
-    state, _ = checkpoints.restore_latest(template)
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    if checkpoints.latest_step() is not None:
+        trees = [checkpoints.restore_latest(template)[0]]
+    else:
+        trees = [
+            checkpoints.restore_best(selection, template.parameters) for selection in SELECTIONS
+        ]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from tdgan_jax.configuration import unknown_variant
+
 
 def tdgan_config() -> ConfigDict:
     """TDGAN as released: full size, faithful schedule and routing; data sets are left open."""
@@ -25,13 +27,20 @@ def tdgan_config() -> ConfigDict:
     config.data.faces.dataset = ""
     config.data.faces.builder_config = ""  # "": the dataset's first one
     config.data.faces.split = "train"
+    # True: the faces are those of the training folds of the expressions' dataset; split is "".
+    config.data.faces.follow_folds = False
     config.data.expressions = ConfigDict()
     config.data.expressions.dataset = ""
     config.data.expressions.builder_config = ""
     config.data.expressions.train_split = "train"
     config.data.expressions.test_split = "test"
+    config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
+    config.data.fold = -1  # the one to run; -1: all, one after the other
     config.data.test_transform = "resize"  # "resize": whole image; "centre_crop": as trained
-    config.data.validation_fraction = 0.1  # of the training examples, whole subjects
+    # Whom validation looks at: "subjects": some of the training subjects; "next_fold": those of the
+    # fold after the test fold (IF-GAN's 8/1/1); "none": nobody, all of them train (TDGAN's 9/1).
+    config.data.validation = "subjects"
+    config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
     config.data.pairing = "fixed"  # or "random": anew each epoch
     config.data.augment_faces = False  # random crop and flip for the face branch too
     config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
@@ -78,6 +87,14 @@ def tdgan_config() -> ConfigDict:
     return config
 
 
+def cross_validate_in_the_lab(config: ConfigDict) -> None:
+    """Ten folds by subject and the images of sets from the laboratory (spec TDGAN 6.2 and 9)."""
+    config.data.expressions.train_split = ""  # the folds take the place of both splits
+    config.data.expressions.test_split = ""
+    config.data.num_folds = 10
+    config.data.test_transform = "centre_crop"
+
+
 def reduce_for_cpu(config: ConfigDict) -> None:
     """A quarter of the width at 64x64 pixels, in batches of 16: what two CPU cores can train."""
     config.model.image_size_px = 64
@@ -120,4 +137,17 @@ def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
     config.log.samples_every_steps = 20
     config.log.checkpoint_every_steps = 7
     config.evaluation.batch_size = 8
+    return config
+
+
+def full_size_or_tiny(config: ConfigDict, variant: str) -> ConfigDict:
+    """The configuration as it is, or for the variant "tiny" the smallest size of it.
+
+    Raises:
+        UsageError: If the variant is another one.
+    """
+    if variant == "tiny":
+        return shrink_to_tiny(config)
+    if variant:
+        raise unknown_variant(variant, ("tiny",))
     return config

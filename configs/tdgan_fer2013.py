@@ -5,7 +5,7 @@
     python launch.py --config configs/tdgan_fer2013.py:cpu
 
 Variants: "" is the full size with the released settings, for an accelerator (not yet measured);
-"cpu" a reduced width for two cores (0.449 on the test split after 38 minutes on one core, measured
+"cpu" a reduced width for two cores (0.472 on the test split, an hour on one core, measured
 once); "cpu_released" the same size with the released settings (not yet measured);
 "tiny" for tests.
 """

@@ -8,8 +8,7 @@ measured. Both datasets must be asked for from their owners.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import shrink_to_tiny, tdgan_config
-from tdgan_jax.configuration import unknown_variant
+from configs.tdgan_family import full_size_or_tiny, tdgan_config
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -18,8 +17,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.name = "tdgan_raf"
     config.data.faces.dataset = "casia_webface"
     config.data.expressions.dataset = "raf_db"
-    if variant == "tiny":
-        return shrink_to_tiny(config)
-    if variant:
-        raise unknown_variant(variant, ("tiny",))
-    return config
+    return full_size_or_tiny(config, variant)

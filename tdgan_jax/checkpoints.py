@@ -7,6 +7,7 @@ deleted only after that.
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,20 @@ class Checkpoints:
             The state and the progress that was saved with it.
         """
         return self._restore(LATEST, template)
+
+    def drop_latest(self) -> None:
+        """Removes the whole state of a finished run; the best parameters stay.
+
+        Raises:
+            UserError: If the disk refuses.
+        """
+        if LATEST in self._managers:
+            self._managers.pop(LATEST).close()
+        try:
+            if (self._folder / LATEST).exists():
+                shutil.rmtree(self._folder / LATEST)
+        except OSError as error:
+            raise UserError(f"cannot remove {self._folder / LATEST}: {error.strerror}") from error
 
     def save_best(
         self, selection: str, step: int, parameters: Tree, progress: dict[str, Any]

@@ -2,8 +2,8 @@
 
 A run holds `config.json` (resolved), `environment.json`, `metrics.jsonl`, `samples/*.png`,
 `result.json` and `report.html`; a cross-validation holds `fold_0/ ... fold_9/`, each a run folder,
-and `cross_validation.json`. Whole files are replaced atomically: a reader sees the old or the new
-content, never a part.
+`config.json`, `environment.json`, `cross_validation.json` and `report.html`. Whole files are
+replaced atomically: a reader sees the old or the new content, never a part.
 
 One line of `metrics.jsonl` is one logged step::
 

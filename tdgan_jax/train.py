@@ -9,24 +9,26 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
-from tdgan_jax.configuration import Config, differences, flatten, to_json
+from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.pipeline import PairBatch, training_batches
 from tdgan_jax.data.training_data import TrainingData, load_training_data
-from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
+from tdgan_jax.run_checks import (
+    NAME_FIELDS,
+    check_finite,
+    check_same_config,
+    check_same_labels,
+    check_values,
+)
 from tdgan_jax.run_folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
@@ -41,31 +43,14 @@ from tdgan_jax.run_folder import (
     sample_path,
     write_json,
 )
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.step_records import log_to_board, mean_metrics, one_line
 from tdgan_jax.steps.family import Family
-from tdgan_jax.steps.parallel import (
-    MAPPINGS,
-    check_batch_size,
-    make_mesh,
-    parallel_eval_step,
-    parallel_train_step,
-    replicate,
-    shard_batch,
-)
+from tdgan_jax.steps.parallel import check_batch_size, make_mesh, replicate, shard_batch
+from tdgan_jax.steps.program import Program, make_program
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
 
-SELECTIONS = ("validation", "test")
-NAME_FIELDS = ("expression_names", "identity_names")
 SAMPLE_ROWS = 3
-AT_LEAST_ONE = (
-    "training.epochs",
-    "training.batch_size",
-    "evaluation.batch_size",
-    "log.every_steps",
-    "log.samples_every_steps",
-    "log.checkpoint_every_steps",
-)
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20
 
@@ -74,11 +59,27 @@ class Interrupted(Exception):
     """The process was asked to stop; the state is saved."""
 
 
+class Run(NamedTuple):
+    """A run that may start: its values are checked, its data loaded.
+
+    Attributes:
+        config: The configuration.
+        workdir: The run folder; it holds `config.json` and `environment.json`.
+        data: What it reads.
+        program: Its compiled functions.
+    """
+
+    config: Config
+    workdir: Path
+    data: TrainingData
+    program: Program
+
+
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """Trains, or goes on with, the run in `workdir`; evaluates and writes the report.
 
     Args:
-        config: A locked configuration.
+        config: A locked configuration; with folds, one that names a fold.
         workdir: The run folder.
         show_progress: Whether to show a progress bar on stderr.
 
@@ -90,116 +91,82 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
         Interrupted: After SIGTERM, when the state is saved.
     """
     check_same_config(config, workdir)
-    if (workdir / RESULT_FILE).exists():
-        if not (workdir / REPORT_FILE).exists():
-            write_report([workdir])
-        return read_json(workdir / RESULT_FILE)
+    result = finished_result(workdir)
+    if result is None:
+        result = complete_run(open_run(config, workdir), show_progress=show_progress)
+    return result
+
+
+def finished_result(workdir: Path) -> dict[str, Any] | None:
+    """The result of a finished run, whose report is written if it is missing; else None."""
+    if not (workdir / RESULT_FILE).exists():
+        return None
+    if not (workdir / REPORT_FILE).exists():
+        write_report([workdir])
+    return read_json(workdir / RESULT_FILE)
+
+
+def open_run(
+    config: Config, workdir: Path, *, program: Program | None = None, folds_after_it: int = 0
+) -> Run:
+    """Checks the values, loads the data, and writes down what is to be trained where.
+
+    Args:
+        config: A locked configuration; with folds, one that names a fold.
+        workdir: The run folder, made if need be.
+        program: Compiled functions of a run with the same settings; taken over if they fit.
+        folds_after_it: Runs of the same size that will stay beside this one, for the disk space.
+
+    Raises:
+        UserError: If the run cannot be trained; nothing is written then.
+    """
     check_values(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     data = load_training_data(config)
-    family = make_family(config, data.identity_names, data.expression_names)
-    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
-    state = jax.jit(family.init_state)(init_key)
+    if program is None or not program.fits(data.identity_names, data.expression_names):
+        program = make_program(config, mesh, data.identity_names, data.expression_names)
+    state = jax.eval_shape(program.init_state, jax.random.key(0))
     # The latest state and its successor, and the best parameters of two selections.
     stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
-    needed = max(5 * state_bytes(state) - stored, 2 * state_bytes(state))
-    check_writable_with_space(workdir, needed + SMALL_FILES_BYTES)
+    needed = max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
+    needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
+    check_writable_with_space(workdir, needed)
     write_json(workdir / CONFIG_FILE, to_json(config))
     write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
-    _say(f"{config.name}: {_describe(config, mesh, data)}", show_progress)
+    return Run(config, workdir, data, program)
 
-    state, progress = _run_epochs(
-        config,
-        workdir,
-        mesh,
-        data,
-        family,
-        replicate(state, mesh),
-        (step_key, sample_key),
-        show_progress,
-    )
+
+def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
+    """Trains to the end, from the latest checkpoint if there is one; writes result and report.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        UserError: If the work cannot be done; the message says why.
+        Interrupted: After SIGTERM, when the state is saved.
+    """
+    config, data = run.config, run.data
+    _say(f"{config.name}: {_describe(run)}", show_progress)
+    state, progress = _run_epochs(run, show_progress)
     result = _result(config, progress)
+    if config.data.num_folds:
+        result["subjects"] = data.subjects
     if config.evaluation.yardsticks:
         _say("yardsticks: ridge regression, head on a frozen random encoder", show_progress)
         result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
-    write_json(workdir / RESULT_FILE, result)
-    write_report([workdir])
+    write_json(run.workdir / RESULT_FILE, result)
+    write_report([run.workdir])
     return result
 
 
-def check_same_config(config: Config, workdir: Path) -> None:
-    """Refuses to resume a run with another configuration.
-
-    Raises:
-        UsageError: If the folder holds a run of a different configuration; lists the fields.
-    """
-    if not (workdir / CONFIG_FILE).exists():
-        return
-    changed = differences(read_json(workdir / CONFIG_FILE), to_json(config))
-    if changed:
-        lines = "\n  ".join(changed)
-        raise UsageError(
-            f"{workdir} holds a run of another configuration (stored -> given):\n  {lines}\n"
-            "give another --workdir or the same fields; nothing was changed"
-        )
-
-
-def check_values(config: Config) -> None:
-    """Refuses values that no run can have, before anything is written.
-
-    Raises:
-        UsageError: If a field is out of range; the message names it.
-    """
-    fields = flatten(config)
-    for field, known in (
-        ("evaluation.selection", SELECTIONS),
-        ("parallel.mapping", MAPPINGS),
-        ("model.image_channels", (1, 3)),
-    ):
-        value = fields[field]
-        if value not in known:
-            raise UsageError(f"{field} is {value!r}; known: {', '.join(map(str, known))}")
-    for field, value in fields.items():
-        if isinstance(value, float) and not np.isfinite(value):
-            raise UsageError(f"{field} must be finite, got {value}")
-        if field in AT_LEAST_ONE and value < 1:
-            raise UsageError(f"{field} must be at least 1, got {value}")
-        if field == "seed" and value < 0:
-            raise UsageError(f"seed must not be negative, got {value}")
-        if field == "model.dropout_rate" and not 0 <= value < 1:
-            raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
-
-
-def check_finite(parameters: Any, step: int) -> None:
-    """Stops before parameters that are not finite are evaluated or saved.
-
-    Raises:
-        UserError: If any of them is not finite.
-    """
-    if not bool(_all_finite(parameters)):
-        raise UserError(
-            f"step {step}: the parameters are no longer finite; the last checkpoint is from "
-            "before. Lower the learning rates"
-        )
-
-
-@jax.jit
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-
-def _run_epochs(
-    config: Config,
-    workdir: Path,
-    mesh: Mesh,
-    data: TrainingData,
-    family: Family,
-    state: Any,
-    keys: tuple[jax.Array, jax.Array],
-    show_progress: bool,
-) -> tuple[Any, dict[str, Any]]:
-    checkpoints = Checkpoints(workdir / CHECKPOINTS_FOLDER)
+def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
+    config, data, program = run.config, run.data, run.program
+    family = program.family
+    init_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
+    state = replicate(program.init_state(init_key), program.mesh)
+    checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
     progress: dict[str, Any] = {
         "step": 0,
         "seconds": 0.0,
@@ -211,19 +178,12 @@ def _run_epochs(
         state, restored = checkpoints.restore_latest(state)
         check_same_labels(restored, progress)
         progress = restored
-    log = MetricsLog(workdir / METRICS_FILE)
+    log = MetricsLog(run.workdir / METRICS_FILE)
     log.truncate_after(progress["step"] if progress["step"] else -1)
 
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
     step_key, sample_key = keys
-    compiled_step = cache(
-        lambda updates: parallel_train_step(
-            partial(family.train_step, updates), mesh, mapping=config.parallel.mapping
-        )
-    )
-    eval_step = parallel_eval_step(family.eval_step, mesh)
-    sample_step = jax.jit(family.sample_step)
     sample_batch = _first_rows(next(training_batches(feed, epoch=0)))
     started = time.monotonic() - progress["seconds"]
     window: list[tuple[int, dict[str, jax.Array]]] = []
@@ -231,7 +191,7 @@ def _run_epochs(
 
     with (
         _stop_requests() as stop_requested,
-        SummaryWriter(str(workdir), purge_step=progress["step"] + 1) as board,
+        SummaryWriter(str(run.workdir), purge_step=progress["step"] + 1) as board,
         tqdm(
             total=last_step,
             initial=progress["step"],
@@ -247,7 +207,9 @@ def _run_epochs(
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
                 updates = family.updates_due(step - 1, step_in_epoch)
-                state, metrics = compiled_step(updates)(state, shard_batch(batch, mesh), step_key)
+                state, metrics = program.train_step(updates)(
+                    state, shard_batch(batch, program.mesh), step_key
+                )
                 window.append((step, metrics))
                 end_of_epoch = step_in_epoch + 1 == steps_per_epoch
                 stopping = bool(stop_requested) and step < last_step
@@ -255,28 +217,26 @@ def _run_epochs(
                 save = end_of_epoch or due or stopping
 
                 if step % config.log.every_steps == 0 or save:
-                    record = {"step": step, "epoch": epoch, **_fetch(window)}
+                    record = {"step": step, "epoch": epoch, **mean_metrics(window)}
                     check_finite(state.parameters, step)
                     seconds = time.monotonic() - window_started
                     record["images_per_second"] = len(window) * feed.batch_size / seconds
                     if end_of_epoch:
-                        record["evaluation"] = _evaluate(
-                            config, mesh, data, family, eval_step, state.parameters
-                        )
+                        record["evaluation"] = _evaluate(run, state.parameters)
                     log.append(record)
-                    _log_to_board(board, record)
-                    bar.set_postfix_str(_summary(family, record))
+                    log_to_board(board, record)
+                    bar.set_postfix_str(one_line(family, record))
                     window = []
                 if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
                     columns = jax.device_get(
-                        sample_step(state.parameters, sample_batch, sample_key)
+                        program.sample_step(state.parameters, sample_batch, sample_key)
                     )
                     grid = sample_grid(
                         [columns[title] for title in family.sample_columns],
                         max_rows=SAMPLE_ROWS,
                         titles=family.sample_columns,
                     )
-                    save_png(grid, sample_path(workdir, epoch, step))
+                    save_png(grid, sample_path(run.workdir, epoch, step))
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
                     if end_of_epoch:
@@ -290,52 +250,20 @@ def _run_epochs(
     return state, progress
 
 
-def check_same_labels(stored: dict[str, Any], current: dict[str, Any]) -> None:
-    """Refuses a dataset whose classes or people are not those of the checkpoint.
-
-    Raises:
-        UserError: If names or their order differ.
-    """
-    for field in NAME_FIELDS:
-        if stored[field] != current[field]:
-            raise UserError(
-                f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
-            )
-
-
-def _fetch(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, dict[str, float]]:
-    """Means over the steps since the last record of what each step reports."""
-    values: dict[str, list[float]] = {}
-    for step, metrics in jax.device_get(window):
-        for name, value in metrics.items():
-            if not np.isfinite(value):
-                raise UserError(
-                    f"step {step}: {name} is {value}; the last checkpoint is from before. Lower "
-                    "the learning rates or look at metrics.jsonl for what grew"
-                )
-            values.setdefault(name, []).append(float(value))
-    return {"losses": {name: float(np.mean(series)) for name, series in sorted(values.items())}}
-
-
-def _evaluate(
-    config: Config,
-    mesh: Mesh,
-    data: TrainingData,
-    family: Family,
-    eval_step: Any,
-    parameters: Any,
-) -> dict[str, dict[str, Any]]:
+def _evaluate(run: Run, parameters: Any) -> dict[str, dict[str, Any]]:
     figures = {}
-    for split, examples in (("validation", data.validation), ("test", data.test)):
+    for split, examples in (("validation", run.data.validation), ("test", run.data.test)):
+        if examples is None:
+            continue
         logits = predict_logits(
-            eval_step,
-            family.recognisers,
+            run.program.eval_step,
+            run.program.family.recognisers,
             parameters,
             examples,
-            batch_size=config.evaluation.batch_size,
-            mesh=mesh,
+            batch_size=run.config.evaluation.batch_size,
+            mesh=run.program.mesh,
         )
-        figures[split] = recognition_figures(logits, examples, data.expression_names)
+        figures[split] = recognition_figures(logits, examples, run.data.expression_names)
     return figures
 
 
@@ -348,15 +276,13 @@ def _select(
     record: dict[str, Any],
 ) -> dict[str, Any]:
     """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones."""
-    chooser = family.recognisers[0]
-    entry = record["evaluation"]["test"] | {
-        "step": record["step"],
-        "epoch": epoch,
-        "validation_accuracy": record["evaluation"]["validation"][chooser]["accuracy"],
-    }
+    evaluation, chooser = record["evaluation"], family.recognisers[0]
+    entry = evaluation["test"] | {"step": record["step"], "epoch": epoch}
+    if "validation" in evaluation:
+        entry["validation_accuracy"] = evaluation["validation"][chooser]["accuracy"]
     chosen = progress["by_selection"] | {"last": entry}
-    for selection in SELECTIONS:
-        score = record["evaluation"][selection][chooser]["accuracy"]
+    for selection, figures in evaluation.items():
+        score = figures[chooser]["accuracy"]
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
@@ -380,37 +306,16 @@ def _first_rows(batch: PairBatch) -> PairBatch:
     return PairBatch(*(values[:SAMPLE_ROWS] for values in batch))
 
 
-def _describe(config: Config, mesh: Mesh, data: TrainingData) -> str:
-    feed = data.feed
+def _describe(run: Run) -> str:
+    feed, mesh = run.data.feed, run.program.mesh
+    held_out = 0 if run.data.validation is None else len(run.data.validation.files)
     return (
         f"{len(feed.expressions.files)} expression images, {len(feed.faces.files)} faces of "
-        f"{len(data.identity_names)} people, {len(data.validation.files)} for validation, "
-        f"{len(data.test.files)} for the test; {feed.steps_per_epoch} steps an epoch; "
+        f"{len(run.data.identity_names)} people, {held_out} for validation, "
+        f"{len(run.data.test.files)} for the test; {feed.steps_per_epoch} steps an epoch; "
         f"batch {feed.batch_size} = {mesh.size} x {feed.batch_size // mesh.size} on "
-        f"{mesh.devices.flat[0].device_kind} ({config.parallel.mapping}, float32)"
+        f"{mesh.devices.flat[0].device_kind} ({run.config.parallel.mapping}, float32)"
     )
-
-
-def _summary(family: Family, record: dict[str, Any]) -> str:
-    losses = record["losses"]
-    parts = [f"{record['images_per_second']:.1f} images/s"]
-    parts += [
-        f"{name}={losses[name]:.2f}" for name in ("generator", "expression_head") if name in losses
-    ]
-    if "evaluation" in record:
-        figures = record["evaluation"]["validation"][family.recognisers[0]]
-        parts.append(f"validation {figures['accuracy']:.3f}")
-    return " ".join(parts)
-
-
-def _log_to_board(board: SummaryWriter, record: dict[str, Any]) -> None:
-    step = record["step"]
-    board.add_scalar("images_per_second", record["images_per_second"], step)
-    for name, value in record["losses"].items():
-        board.add_scalar(f"losses/{name}", value, step)
-    for split, recognisers in record.get("evaluation", {}).items():
-        for recogniser, figures in recognisers.items():
-            board.add_scalar(f"{split}/{recogniser}_accuracy", figures["accuracy"], step)
 
 
 @contextmanager

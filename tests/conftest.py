@@ -1,6 +1,7 @@
 """Four fake CPU devices for the whole suite; must be set before jax is imported."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -24,3 +25,18 @@ def drawn_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("datasets")
     prepare_dataset("synthetic_faces", config="64", data_dir=directory)
     return directory
+
+
+@pytest.fixture(scope="module")
+def drawn_folds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A dataset directory with both configurations of `drawn_folds`, a known dataset meanwhile."""
+    import data_builders
+    from tdgan_jax.data.builders import prepare_dataset
+
+    builders = str(Path(__file__).parent / "datasets")
+    data_builders.__path__.append(builders)
+    directory = tmp_path_factory.mktemp("folds")
+    for config in ("apart", "shared"):
+        prepare_dataset("drawn_folds", config=config, data_dir=directory)
+    yield directory
+    data_builders.__path__.remove(builders)

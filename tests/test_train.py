@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -16,8 +17,9 @@ from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
 from tdgan_jax.run_folder import read_metrics
+from tdgan_jax.step_records import mean_metrics
 from tdgan_jax.steps.families import make_family
-from tdgan_jax.train import _fetch
+from tdgan_jax.train import _select
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_synthetic.py:tiny"
@@ -164,7 +166,23 @@ def test_evaluate_recomputes_exactly_the_figures_of_the_result(straight_run, env
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_name():
     window = [(11, {"generator": np.float32(1.0)}), (12, {"generator": np.float32(np.nan)})]
     with pytest.raises(UserError, match="step 12: generator is nan"):
-        _fetch(window)
+        mean_metrics(window)
+
+
+def test_without_a_validation_part_the_test_split_alone_chooses():
+    saved = []
+    checkpoints = SimpleNamespace(save_best=lambda selection, step, *_: saved.append(selection))
+    family = SimpleNamespace(recognisers=("expression_module",))
+    state = SimpleNamespace(parameters={})
+    progress = {"by_selection": {}, "expression_names": [], "identity_names": []}
+    for step, accuracy in ((5, 0.4), (10, 0.3)):
+        figures = {"expression_module": {"accuracy": accuracy}}
+        record = {"step": step, "evaluation": {"test": figures}}
+        progress = _select(family, checkpoints, state, progress, step // 5 - 1, record)
+    assert saved == ["test"]
+    chosen = progress["by_selection"]
+    assert {name: entry["step"] for name, entry in chosen.items()} == {"last": 10, "test": 5}
+    assert chosen["test"]["optimistic"]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +198,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_name():
         (["--config.training.batch_size=0"], 2, "training.batch_size must be at least 1, got 0"),
         (["--config.learning_rate.decoder=NaN"], 2, "learning_rate.decoder must be finite"),
         (["--config.seed=-1"], 2, "seed must not be negative"),
+        (["--config.data.fold=2"], 2, "data.fold=2 is not one of the 0 folds"),
+        (["--config.data.num_folds=10"], 2, "train_split and test_split must be empty"),
         (["--config.data.faces.split=nobody"], 1, "has no split 'nobody'"),
     ],
 )

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.cli.interruption import sigterm_cleans_up
 from tdgan_jax.errors import UsageError
 
 EXIT_STOPPED = 143  # 128 + SIGTERM
@@ -17,9 +18,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "train",
         help="train or resume a run, evaluate it, write the report",
-        description="Trains what a configuration describes, or goes on with an unfinished run.",
+        description="Trains what a configuration describes, or goes on with an unfinished run; of "
+        "a configuration with folds all of them, or one.",
         epilog="example: tdgan-jax train --config configs/tdgan_synthetic.py "
-        "--config.training.epochs=3",
+        "--config.training.epochs=3\n"
+        "one fold: tdgan-jax train --config configs/tdgan_yale.py --config.data.fold=3",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
@@ -59,18 +62,28 @@ def run(args: argparse.Namespace) -> int:
     workdir = args.workdir or Path("runs") / config.name / f"seed_{config.seed}"
     use_compilation_cache()
 
+    from tdgan_jax.cross_validation import cross_validate, with_fold
     from tdgan_jax.data.builders import ensure_drawn_datasets
-    from tdgan_jax.train import Interrupted, check_same_config, train
+    from tdgan_jax.data.splits import ALL_FOLDS
+    from tdgan_jax.run_checks import check_same_config
+    from tdgan_jax.train import Interrupted, train
 
-    check_same_config(config, workdir)
-    ensure_drawn_datasets(config.data, show_progress=not args.quiet)
+    folds = config.data.num_folds
+    check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
+    show_progress = not args.quiet
     try:
-        result = train(config, workdir, show_progress=not args.quiet)
+        with sigterm_cleans_up():
+            ensure_drawn_datasets(config.data, show_progress=show_progress)
+            if folds:
+                joined = cross_validate(config, workdir, show_progress=show_progress)
+                text = folds_summary(joined, workdir)
+            else:
+                text = summary(train(config, workdir, show_progress=show_progress), workdir)
     except Interrupted as stop:
         print(f"{stop}; the same command goes on", file=sys.stderr)
         return EXIT_STOPPED
-    if not args.quiet:
-        print(summary(result, workdir))
+    if show_progress:
+        print(text)
     return 0
 
 
@@ -95,3 +108,25 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
     for name, accuracy in (named | result.get("yardsticks", {})).items():
         lines.append(f"  {name.replace('_', ' '):28s} {accuracy:.3f}")
     return "\n".join([*lines, f"report: {workdir / 'report.html'}"])
+
+
+def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
+    """The result of a cross-validation in a few lines; `joined` is None while folds are missing."""
+    from tdgan_jax.run_folder import RESULT_FILE, recognisers, sorted_by_number
+
+    report = f"report: {workdir / 'report.html'}"
+    if joined is None:
+        finished = sorted_by_number(path.parent for path in workdir.glob(f"fold_*/{RESULT_FILE}"))
+        names = ", ".join(path.name for path in finished)
+        return f"finished: {names}; the other folds are still to be run\n{report}"
+    lines = [
+        f"{len(joined['folds'])} folds, {joined['steps']} steps in {joined['seconds']:.0f} s; "
+        f"parameters selected on {joined['selected_on']}; no subject in two folds; test accuracy:"
+    ]
+    for name, figures in recognisers(joined).items():
+        accuracy = figures["accuracy"]
+        lines.append(
+            f"  {name.replace('_', ' '):28s} {accuracy['mean']:.3f} "
+            f"± {accuracy['standard_deviation']:.3f}, pooled {accuracy['pooled']:.3f}"
+        )
+    return "\n".join([*lines, report])

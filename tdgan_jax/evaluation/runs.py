@@ -10,12 +10,15 @@ from ml_collections import ConfigDict
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.folds import fold_name
+from tdgan_jax.data.splits import splits_of
 from tdgan_jax.data.training_data import load_test_examples
-from tdgan_jax.errors import UserError
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, read_run
-from tdgan_jax.steps.families import make_family
-from tdgan_jax.steps.parallel import make_mesh, parallel_eval_step, replicated_shapes
+from tdgan_jax.steps.parallel import make_mesh, replicated_shapes
+from tdgan_jax.steps.program import Program, make_program
 
 
 def evaluate_run(
@@ -35,6 +38,46 @@ def evaluate_run(
     Raises:
         UserError: If the folder holds no such run, or the dataset's classes are other ones.
     """
+    return _evaluate(folder, dataset, split, data_dir, None)[0]
+
+
+def evaluate_folds(
+    folder: Path, *, dataset: str | None = None, split: str | None = None, data_dir: str = ""
+) -> dict[str, Any]:
+    """Figures of a cross-validation: each fold's selected parameters on its own test part.
+
+    Args:
+        folder: The folder of a cross-validation; each fold has at least one finished epoch.
+        dataset: Another prepared dataset for all folds; then `pooled` counts its images once for
+            each fold.
+        split: A split of that dataset, `test` by default.
+        data_dir: Where prepared datasets are kept; the run's setting if empty.
+
+    Returns:
+        `cross_validation_summary` of the folds.
+
+    Raises:
+        UserError: If a fold holds no such run, or the dataset's classes are other ones.
+        UsageError: If a split of the folds' own dataset is named: most of it trained most folds.
+    """
+    if split is not None and dataset is None:
+        raise UsageError(
+            f"each fold of {folder} is evaluated on its own test part; leave --split out, or give "
+            "the folder of one fold"
+        )
+    config = read_run(folder).config
+    if config is None:
+        raise UserError(f"{folder} holds no config.json; give the folder of a cross-validation")
+    program, figures = None, {}
+    for name in map(fold_name, range(config["data"]["num_folds"])):
+        figures[name], program = _evaluate(folder / name, dataset, split, data_dir, program)
+    return cross_validation_summary(figures)
+
+
+def _evaluate(
+    folder: Path, dataset: str | None, split: str | None, data_dir: str, program: Program | None
+) -> tuple[dict[str, dict[str, Any]], Program]:
+    """Figures of a run and its compiled functions: the given ones if they fit."""
     stored = read_run(folder).config
     if stored is None:
         raise UserError(f"{folder} holds no config.json; give the folder of a run")
@@ -44,29 +87,32 @@ def evaluate_run(
     selection = config.evaluation.selection
     checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
     progress = checkpoints.best_progress(selection)
+    identity_names = tuple(progress["identity_names"])
     expression_names = tuple(progress["expression_names"])
-    family = make_family(config, tuple(progress["identity_names"]), expression_names)
-    mesh = make_mesh()
-    shapes = jax.eval_shape(family.init_state, jax.random.key(0)).parameters
-    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, mesh))
+    if program is None or not program.fits(identity_names, expression_names):
+        program = make_program(config, make_mesh(), identity_names, expression_names)
+    shapes = jax.eval_shape(program.init_state, jax.random.key(0)).parameters
+    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, program.mesh))
 
     source = config.data.expressions
-    name, builder_config = source.dataset, source.builder_config
     if dataset is not None:
         name, _, builder_config = dataset.partition("/")
-    default_split = "test" if dataset is not None else source.test_split
-    examples = load_test_examples(config, name, builder_config, split or default_split)
+        split = split or "test"
+    else:
+        name, builder_config = source.dataset, source.builder_config
+        split = split or splits_of(config).test
+    examples = load_test_examples(config, name, builder_config, split)
     examples = with_labels_of_the_model(examples, expression_names)
 
     logits = predict_logits(
-        parallel_eval_step(family.eval_step, mesh),
-        family.recognisers,
+        program.eval_step,
+        program.family.recognisers,
         parameters,
         examples,
         batch_size=config.evaluation.batch_size,
-        mesh=mesh,
+        mesh=program.mesh,
     )
-    return recognition_figures(logits, examples, expression_names)
+    return recognition_figures(logits, examples, expression_names), program
 
 
 def with_labels_of_the_model(examples: Examples, names: tuple[str, ...]) -> Examples:

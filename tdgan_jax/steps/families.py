@@ -2,6 +2,7 @@
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
+from tdgan_jax.steps.classifier_family import classifier_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.tdgan_family import tdgan_family
 
@@ -20,4 +21,6 @@ def make_family(
             num_identities=len(identity_names),
             num_expressions=len(expression_names),
         )
-    raise UsageError(f"family is {config.family!r}; known: tdgan")
+    if config.family == "classifier":
+        return classifier_family(config, num_expressions=len(expression_names))
+    raise UsageError(f"family is {config.family!r}; known: tdgan, classifier")

@@ -5,6 +5,7 @@ the state and the key are replicated, every array of the batch is cut along its 
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -38,6 +39,23 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
+@cache
+def compiler_options() -> dict[str, str]:
+    """Options of XLA for the backend in use, for `jax.jit`.
+
+    On the CPU many of XLA's YNNPACK convolutions run on one core only; without them Eigen's take
+    their place and use all (measured in `benchmarks/README.md`).
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:  # a release of XLA that does not know the option
+        return {}
+    return options
+
+
 def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
     """Compiles `step(state, batch, key) -> (state, metrics)`.
 
@@ -63,7 +81,7 @@ def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
             out_specs=(replicated, replicated),
             check_vma=False,
         )
-        return jax.jit(mapped, donate_argnums=0)
+        return jax.jit(mapped, donate_argnums=0, compiler_options=compiler_options())
     if mapping == "pmap":
         return _pmapped(step, mesh)
     raise UsageError(f"parallel.mapping is {mapping!r}; known: {', '.join(MAPPINGS)}")
@@ -91,7 +109,7 @@ def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
     mapped = jax.shard_map(
         step, mesh=mesh, in_specs=(replicated, sharded), out_specs=sharded, check_vma=False
     )
-    return jax.jit(mapped)
+    return jax.jit(mapped, compiler_options=compiler_options())
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

@@ -80,7 +80,11 @@ class Series(NamedTuple):
     x: Sequence[float]
     y: Sequence[float | None]
     colour: int = 0  # index into the colour-blind safe set, counted round
-    dashed: bool = False
+
+    @property
+    def dashed(self) -> bool:
+        """Whether its colour is that of an earlier curve: from the ninth on."""
+        return self.colour >= NUM_COLOURS
 
 
 class Level(NamedTuple):

@@ -65,15 +65,15 @@ def legend(curves: Sequence[Series], level: str = "", smooth: bool = False) -> s
     for curve in curves:
         value = last_value(curve, smooth)
         last = "no value" if value is None else f"<b>{value:.3g}</b>"
-        entries.append(f"<li>{swatch(curve.colour, curve.dashed)}{escape(curve.label)} {last}</li>")
+        entries.append(f"<li>{swatch(curve.colour)}{escape(curve.label)} {last}</li>")
     if level:
         entries.append(f'<li><span class="swatch dotted"></span>{escape(level)}</li>')
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
 
-def swatch(colour: int, dashed: bool = False) -> str:
+def swatch(colour: int) -> str:
     """The short stroke that ties a name to its curve."""
-    kind = "swatch dashed" if dashed else "swatch"
+    kind = "swatch dashed" if colour >= NUM_COLOURS else "swatch"
     return f'<span class="{kind}" style="color: var(--series-{colour % NUM_COLOURS + 1})"></span>'
 
 

@@ -1,9 +1,9 @@
-"""Sections of the report about recognition: figures, yardsticks, folds, confusion matrices.
+"""Sections of the report about recognition: figures, yardsticks, confusion matrices.
 
 `runs` maps a short name to the files of its run; a run's place in it is its colour in the curves.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -21,7 +21,7 @@ _TITLES = {
     "expression_discriminator": "Expression discriminator",
     "classifier": "Classifier",
 }
-_FIGURES = {
+FIGURE_TITLES = {
     "accuracy": "Accuracy",
     "mean_class_accuracy": "Mean class accuracy",
     "macro_f1": "Macro F1",
@@ -29,7 +29,7 @@ _FIGURES = {
     "expected_calibration_error": "Calibration error",
     "num_examples": "Images",
 }
-_SUMMARY = ("accuracy", "mean_class_accuracy", "macro_f1")
+SUMMARY_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
 
 
 def recogniser_title(name: str) -> str:
@@ -62,8 +62,13 @@ def latest_figures(run: RunFiles) -> tuple[dict[str, dict[str, Any]], str]:
     return {}, ""
 
 
-def results_section(runs: Mapping[str, RunFiles]) -> str:
-    """Figures of the finished runs, with what they were chosen on and what to compare with."""
+def results_section(runs: Mapping[str, RunFiles], *, warn: bool = True) -> str:
+    """Figures of the finished runs, with what they were chosen on and what to compare with.
+
+    Args:
+        runs: Run folders.
+        warn: Whether to mark runs that are no better than the most frequent class.
+    """
     finished = {name: run for name, run in runs.items() if run.result is not None}
     parts = [
         page.missing(f"{name}: no result.json yet, the run has not finished.")
@@ -73,29 +78,11 @@ def results_section(runs: Mapping[str, RunFiles]) -> str:
     if finished:
         if len(runs) == 1:
             parts.append(_headlines(finished))
-        parts += _warnings(finished)
+        if warn:
+            for name, run in finished.items():
+                parts += majority_warnings(name, recognisers(run.result))
         parts.append(_figures_table(finished, alone=len(runs) == 1))
         parts.append(_selection_table(finished, alone=len(runs) == 1))
-    return "".join(parts)
-
-
-def cross_validation_section(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tables of `cross_validation.json`: each fold, mean, standard deviation, pooled value."""
-    parts = [
-        page.lead(
-            "A fold's figures come from the part it was not trained on. “Pooled” takes the test "
-            "images of all folds as one set; the deviation is that between folds."
-        )
-    ]
-    for run_name, summary in summaries.items():
-        for name, figures in summary.items():
-            if not isinstance(figures, dict) or "accuracy" not in figures:
-                continue
-            title = recogniser_title(name)
-            parts.append(
-                f"<h3>{escape(title if len(summaries) == 1 else f'{run_name}: {title}')}</h3>"
-            )
-            parts.append(_folds_table(summary.get("folds"), figures))
     return "".join(parts)
 
 
@@ -118,7 +105,7 @@ def confusion_section(runs: Mapping[str, RunFiles]) -> str:
                         figures["labels"],
                         f"Confusion matrix of the {title.lower()} of {run_name}",
                     ),
-                    _classes_table(figures),
+                    classes_table(figures),
                 )
             )
     if not cards:
@@ -137,16 +124,16 @@ def _headlines(runs: Mapping[str, RunFiles]) -> str:
         cards.append(
             page.card(
                 escape(recogniser_title(name)),
-                f'<p class="figure">{_number(figures["accuracy"])} <small>accuracy</small></p>',
-                f"<p>mean class accuracy {_number(figures.get('mean_class_accuracy'))}, "
-                f"macro F1 {_number(figures.get('macro_f1'))}, "
-                f"{_number(figures.get('num_examples'))} images</p>",
+                f'<p class="figure">{number_html(figures["accuracy"])} <small>accuracy</small></p>',
+                f"<p>mean class accuracy {number_html(figures.get('mean_class_accuracy'))}, "
+                f"macro F1 {number_html(figures.get('macro_f1'))}, "
+                f"{number_html(figures.get('num_examples'))} images</p>",
                 kind="headline",
             )
         )
     if rows := _yardsticks(run.result):
         cards.append(page.card("Accuracy beside yardsticks", page.bars(rows)))
-    chosen = _chosen_on(run.result)
+    chosen = chosen_on_html(run.result)
     return f'<p style="margin-top: 10px">Model chosen on: {chosen}</p>' + page.grid(cards, "top")
 
 
@@ -167,17 +154,17 @@ def _yardsticks(result: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
     return sorted(rows, key=lambda row: -row[1])
 
 
-def _warnings(runs: Mapping[str, RunFiles]) -> list[str]:
+def majority_warnings(run_name: str, figures_by_name: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for each recogniser that is no better than its most frequent class."""
     texts = []
-    for run_name, run in runs.items():
-        for name, figures in recognisers(run.result).items():
-            majority = majority_answer(figures)
-            if majority and figures["accuracy"] <= majority[1]:
-                texts.append(
-                    f"{run_name}: the {recogniser_title(name).lower()} ({figures['accuracy']:.3f}) "
-                    f"is no better than always answering “{majority[0]}” ({majority[1]:.3f}). "
-                    "Too little training, or is the order of the labels wrong?"
-                )
+    for name, figures in figures_by_name.items():
+        majority = majority_answer(figures)
+        if majority and figures["accuracy"] <= majority[1]:
+            texts.append(
+                f"{run_name}: the {recogniser_title(name).lower()} ({figures['accuracy']:.3f}) "
+                f"is no better than always answering “{majority[0]}” ({majority[1]:.3f}). "
+                "Too little training, or is the order of the labels wrong?"
+            )
     return [page.warning(text) for text in texts]
 
 
@@ -185,7 +172,7 @@ def _figures_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
     results = [run.result for run in runs.values()]
     shown = {
         key: title
-        for key, title in _FIGURES.items()
+        for key, title in FIGURE_TITLES.items()
         if any(key in figures for result in results for figures in recognisers(result).values())
     }
     rows = []
@@ -198,11 +185,15 @@ def _figures_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
                 continue
             note = f'<span class="note">{escape(title)}</span>'
             head = escape(title) if alone else f"{page.swatch(index)} {escape(run_name)}{note}"
-            chosen = [] if alone else [_chosen_on(result, short=True), _number(result.get("epoch"))]
-            rows.append([head, *(_number(figures.get(key)) for key in shown), *chosen])
+            chosen = (
+                []
+                if alone
+                else [chosen_on_html(result, short=True), number_html(result.get("epoch"))]
+            )
+            rows.append([head, *(number_html(figures.get(key)) for key in shown), *chosen])
             if rest := figures.get("without_duplicates"):
                 note = '<span class="note">without test images that also stand in training</span>'
-                cells = (_number(rest.get(key)) for key in shown)
+                cells = (number_html(rest.get(key)) for key in shown)
                 rows.append(
                     [head + note if alone else f"{escape(run_name)}{note}", *cells, *chosen]
                 )
@@ -223,7 +214,7 @@ def _yardsticks_table(runs: Mapping[str, RunFiles]) -> str:
     if not names:
         return ""
     rows = [
-        [escape(name), *(_number(by_run[run_name].get(name)) for run_name in runs)]
+        [escape(name), *(number_html(by_run[run_name].get(name)) for run_name in runs)]
         for name in names
     ]
     return "<h3>Yardsticks: accuracy</h3>" + page.table(["", *map(escape, runs)], rows)
@@ -239,7 +230,7 @@ def _selection_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
     for run_name, run in runs.items():
         result = run.result or {}
         for selection, figures in (result.get("by_selection") or {}).items():
-            head = escape(_selection_text(selection).capitalize())
+            head = escape(selection_text(selection).capitalize())
             if selection == "test":
                 head += f'<span class="note">{page.badge("optimistic", caution=True)}</span>'
             if selection == result.get("selected_on"):
@@ -247,17 +238,17 @@ def _selection_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
             if not alone:
                 head = f'{escape(run_name)}<span class="note">{head}</span>'
             cells = [
-                _number(recognisers(figures).get(name, {}).get(key))
+                number_html(recognisers(figures).get(name, {}).get(key))
                 for name in names
-                for key in _SUMMARY
+                for key in SUMMARY_FIGURES
             ]
-            rows.append([head, _number(figures.get("epoch")), *cells])
+            rows.append([head, number_html(figures.get("epoch")), *cells])
     if not rows:
         return ""
     heads = [
-        f'{_FIGURES[key]}<span class="note">{escape(recogniser_title(name).lower())}</span>'
+        f'{FIGURE_TITLES[key]}<span class="note">{escape(recogniser_title(name).lower())}</span>'
         for name in names
-        for key in _SUMMARY
+        for key in SUMMARY_FIGURES
     ]
     explanation = (
         "The figures of “test split” are optimistic: chosen on the test split that they are "
@@ -270,35 +261,15 @@ def _selection_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
     )
 
 
-def _folds_table(folds: Sequence[str] | None, figures: Mapping[str, Any]) -> str:
-    shown = [key for key in _SUMMARY if isinstance(figures.get(key), dict)]
-    values = {key: _first(figures[key], "per_fold", "values", "folds") or [] for key in shown}
-    count = max((len(column) for column in values.values()), default=0)
-    names = list(folds or (f"fold_{index}" for index in range(count)))
-    rows = [
-        [escape(str(name)), *(_number(_at(values[key], index)) for key in shown)]
-        for index, name in enumerate(names)
-    ]
-    for title, *keys in (
-        ("Mean", "mean"),
-        ("Standard deviation", "standard_deviation", "std"),
-        ("Pooled", "pooled"),
-    ):
-        rows.append(
-            [f"<strong>{title}</strong>"]
-            + [f"<strong>{_number(_first(figures[key], *keys))}</strong>" for key in shown]
-        )
-    return page.table(["Fold", *(_FIGURES[key] for key in shown)], rows)
-
-
-def _classes_table(figures: Mapping[str, Any]) -> str:
+def classes_table(figures: Mapping[str, Any]) -> str:
+    """Precision and recall of each class, folded away; empty without them."""
     per_class = figures.get("per_class") or {}
     rows = [
         [
             escape(name),
-            _number(values.get("precision")),
-            _number(values.get("recall")),
-            _number(values.get("num_examples")),
+            number_html(values.get("precision")),
+            number_html(values.get("recall")),
+            number_html(values.get("num_examples")),
         ]
         for name, values in per_class.items()
     ]
@@ -310,29 +281,24 @@ def _classes_table(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _chosen_on(result: Mapping[str, Any], short: bool = False) -> str:
+def chosen_on_html(result: Mapping[str, Any], short: bool = False) -> str:
+    """A badge that says what a result's epoch was chosen on."""
     selection = result.get("selected_on")
     if selection is None:
         return "not recorded"
-    text = str(selection) if short else _selection_text(selection)
+    text = str(selection) if short else selection_text(selection)
     if selection == "test":
         return page.badge(f"{text}, optimistic", caution=True)
     return page.badge(text)
 
 
-def _selection_text(selection: str) -> str:
+def selection_text(selection: str) -> str:
+    """What a selection looks at, in words."""
     return SELECTIONS.get(selection, str(selection))
 
 
-def _number(value: Any) -> str:
+def number_html(value: Any) -> str:
+    """A figure with three decimals, a count with separators, or a dash."""
     if isinstance(value, float):
         return f"{value:.3f}"
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else escape(str(value))
-
-
-def _first(values: Mapping[str, Any], *keys: str) -> Any:
-    return next((values[key] for key in keys if key in values), None)
-
-
-def _at(values: Sequence[Any], index: int) -> Any:
-    return values[index] if index < len(values) else None

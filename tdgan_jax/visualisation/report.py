@@ -5,24 +5,27 @@ does not have (yet) are named as missing.
 """
 
 import io
-import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
 from tdgan_jax.run_folder import REPORT_FILE, RunFiles, is_run_folder, read_run, write_atomically
 from tdgan_jax.visualisation import page
+from tdgan_jax.visualisation.cross_validation_sections import cross_validation_section
 from tdgan_jax.visualisation.curve_sections import accuracy_section, losses_section
 from tdgan_jax.visualisation.recognition_sections import (
     confusion_section,
-    cross_validation_section,
     results_section,
 )
+from tdgan_jax.visualisation.settings_sections import config_section, environment_section
+
+Facts: TypeAlias = list[tuple[str, str]]  # name and value
+Sections: TypeAlias = list[tuple[str, str, str]]  # anchor, heading and body as HTML
 
 _SAMPLES_ALONE = 5
 _SAMPLES_BESIDE_OTHERS = 2
@@ -49,38 +52,94 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     if not run_dirs:
         raise ValueError("no run folder is given")
     given = [read_run(Path(folder)) for folder in run_dirs]
-    shown = given
-    if len(given) == 1 and given[0].folds and not given[0].metrics and not given[0].result:
-        shown = [_read_fold(fold) for fold in given[0].folds]
-    runs = dict(zip(distinct_names([run.path for run in shown]), shown, strict=True))
-    titles = distinct_names([run.path for run in given])
-    target = Path(out) if out is not None else given[0].path / REPORT_FILE
-
-    sections = [("results", "Results", results_section(runs))]
-    summaries = {
-        name: run.cross_validation
-        for name, run in zip(titles, given, strict=True)
-        if run.cross_validation is not None
-    }
-    if summaries:
-        body = cross_validation_section(summaries)
-        sections.insert(0, ("folds", "Cross-validation", body))
-    sections += [
-        ("accuracy", "Accuracy over the epochs", accuracy_section(runs)),
-        ("losses", "Losses", losses_section(runs)),
-        ("confusion", "Confusion", confusion_section(runs)),
-        ("samples", "Samples", _samples_section(runs)),
-        ("config", "Configuration", _config_section(runs, given)),
-        ("environment", "Environment", _environment_section(runs, given)),
-    ]
+    by_name = dict(zip(distinct_names([run.path for run in given]), given, strict=True))
     title = _title([run.path for run in given])
-    kind = "Training report"
-    if len(runs) > 1:
-        unit = "Comparison of {} runs" if len(given) > 1 else "Cross-validation, {} folds"
-        kind = unit.format(len(runs))
-    html = page.page(f"{title}: {kind.lower()}", _header(title, kind, runs), sections)
+    if len(given) == 1 and _is_cross_validation(given[0]):
+        kind, facts, sections = _cross_validation(by_name)
+    else:
+        kind, facts, sections = _runs(by_name)
+    header = f'<p class="eyebrow">{kind}</p><h1>{escape(title)}</h1>'
+    if facts:
+        header += page.facts((name, value) for name, value in facts if value)
+    target = Path(out) if out is not None else given[0].path / REPORT_FILE
+    html = page.page(f"{title}: {kind.lower()}", header, sections)
     write_atomically(target, html.encode())
     return target
+
+
+def _cross_validation(by_name: Mapping[str, RunFiles]) -> tuple[str, Facts, Sections]:
+    """One cross-validation: what its folds give together, then the folds side by side."""
+    (run,) = by_name.values()
+    folds = {fold.name: _read_fold(fold) for fold in run.folds}
+    config, summary = run.config or {}, run.cross_validation or {}
+    count = config.get("data", {}).get("num_folds") or len(folds)
+    finished = sum(fold.result is not None for fold in folds.values())
+    facts = [
+        ("State", "finished" if summary else f"{finished} of {count} folds finished"),
+        ("Steps", _grouped(summary.get("steps"))),
+        ("Time", _duration(summary.get("seconds"))),
+        ("Seed", _grouped(config.get("seed"))),
+        ("Devices", _devices(run.environment or {})),
+    ]
+    sections = [_folds_section(by_name), *_run_sections(folds, joined=bool(summary))]
+    return f"Cross-validation, {count} folds", facts, sections + _settings({"all folds": run})
+
+
+def _runs(by_name: Mapping[str, RunFiles]) -> tuple[str, Facts, Sections]:
+    """One run, or several side by side; cross-validations among them stand with their summaries."""
+    joined = {name: run for name, run in by_name.items() if _is_cross_validation(run)}
+    single = {name: run for name, run in by_name.items() if name not in joined}
+    sections = [_folds_section(joined)] if joined else []
+    if single:
+        sections += _run_sections(single, joined=False)
+    sections += _settings(by_name)
+    if len(by_name) > 1:
+        return f"Comparison of {len(by_name)} runs", [], sections
+    (run,) = by_name.values()
+    result = run.result or {}
+    last = run.metrics[-1] if run.metrics else {}
+    facts = [
+        ("State", "finished" if run.result else "not finished"),
+        ("Steps", _grouped(last.get("step"))),
+        ("Chosen epoch", _grouped(result.get("epoch"))),
+        ("Time", _duration(result.get("seconds"))),
+        ("Seed", _grouped(result.get("seed"))),
+        ("Images a second", _median_speed(run)),
+        ("Devices", _devices(run.environment or {})),
+    ]
+    return "Training report", facts, sections
+
+
+def _is_cross_validation(run: RunFiles) -> bool:
+    return bool(run.folds) and not run.metrics and run.result is None
+
+
+def _folds_section(joined: Mapping[str, RunFiles]) -> tuple[str, str, str]:
+    summaries = {name: run.cross_validation for name, run in joined.items()}
+    known = {name: summary for name, summary in summaries.items() if summary is not None}
+    body = cross_validation_section(known) if known else ""
+    for name in [name for name in summaries if name not in known]:
+        body += page.missing(f"{name}: no cross_validation.json yet, not all folds are finished.")
+    return "folds", "Cross-validation", body
+
+
+def _run_sections(runs: Mapping[str, RunFiles], *, joined: bool) -> Sections:
+    """The sections of runs; `joined` leaves out what the section on all folds shows better."""
+    confusion = [] if joined else [("confusion", "Confusion", confusion_section(runs))]
+    return [
+        ("results", "Results", results_section(runs, warn=not joined)),
+        ("accuracy", "Accuracy over the epochs", accuracy_section(runs)),
+        ("losses", "Losses", losses_section(runs)),
+        *confusion,
+        ("samples", "Samples", _samples_section(runs)),
+    ]
+
+
+def _settings(runs: Mapping[str, RunFiles]) -> Sections:
+    return [
+        ("config", "Configuration", config_section(runs)),
+        ("environment", "Environment", environment_section(runs)),
+    ]
 
 
 def _read_fold(path: Path) -> RunFiles:
@@ -112,42 +171,12 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as one level of dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _title(paths: Sequence[Path]) -> str:
     names = " · ".join(distinct_names(paths))
     parents = {path.resolve().parent.name for path in paths}
     if len(paths) > 1 and len(parents) == 1:
         return f"{parents.pop()}: {names}"
     return names
-
-
-def _header(title: str, kind: str, runs: Mapping[str, RunFiles]) -> str:
-    head = f'<p class="eyebrow">{kind}</p><h1>{escape(title)}</h1>'
-    if len(runs) > 1:
-        return head
-    (run,) = runs.values()
-    result = run.result or {}
-    last = run.metrics[-1] if run.metrics else {}
-    pairs = [
-        ("State", "finished" if run.result else "not finished"),
-        ("Steps", _grouped(last.get("step"))),
-        ("Chosen epoch", _grouped(result.get("epoch"))),
-        ("Time", _duration(result.get("seconds"))),
-        ("Seed", _grouped(result.get("seed"))),
-        ("Images a second", _median_speed(run)),
-        ("Devices", _devices(run.environment or {})),
-    ]
-    return head + page.facts((name, value) for name, value in pairs if value)
 
 
 def _samples_section(runs: Mapping[str, RunFiles]) -> str:
@@ -191,59 +220,6 @@ def _small_image(path: Path) -> tuple[bytes, str]:
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, format="JPEG", quality=90)
     return buffer.getvalue(), "image/jpeg"
-
-
-def _config_section(runs: Mapping[str, RunFiles], given: Sequence[RunFiles]) -> str:
-    configs = {name: flattened(run.config) for name, run in runs.items() if run.config is not None}
-    if not configs and given[0].config is not None:  # of a cross-validation
-        configs = {"all folds": flattened(given[0].config)}
-    if not configs:
-        return page.missing("No config.json.")
-    parts = []
-    if len(configs) > 1:
-        rows = _differing_rows(configs)
-        parts.append("<h3>Differences</h3>")
-        parts.append(
-            page.table(["Field", *map(escape, configs)], rows, "text")
-            if rows
-            else page.missing("The configurations are equal.")
-        )
-    for name, config in configs.items():
-        rows = [[escape(key), _value(value)] for key, value in config.items()]
-        title = f"All fields ({len(config)})" + (f" of {name}" if len(configs) > 1 else "")
-        parts.append(page.details(title, page.table(["Field", "Value"], rows, "text")))
-    return "".join(parts)
-
-
-def _environment_section(runs: Mapping[str, RunFiles], given: Sequence[RunFiles]) -> str:
-    known = {name: run.environment for name, run in runs.items() if run.environment is not None}
-    if not known and given[0].environment is not None:
-        known = {"all folds": given[0].environment}
-    if not known:
-        return page.missing("No environment.json.")
-    flat = {name: flattened(environment) for name, environment in known.items()}
-    keys = dict.fromkeys(key for fields in flat.values() for key in fields)
-    rows = [
-        [escape(key.removeprefix("packages.")), *(_value(f.get(key)) for f in flat.values())]
-        for key in keys
-    ]
-    heads = ["Value"] if len(flat) == 1 else [escape(name) for name in flat]
-    return page.table(["", *heads], rows, "text")
-
-
-def _differing_rows(configs: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    keys = dict.fromkeys(key for config in configs.values() for key in config)
-    rows = []
-    for key in keys:
-        values = [_value(config[key]) if key in config else "–" for config in configs.values()]
-        if len(set(values)) > 1:
-            rows.append([escape(key), *values])
-    return rows
-
-
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"<code>{escape(text)}</code>" if text else "<code>(empty)</code>"
 
 
 def _grouped(value: int | None) -> str:

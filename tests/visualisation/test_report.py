@@ -12,8 +12,10 @@ from tdgan_jax.cli import report as report_command
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_metrics
 from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
+from tdgan_jax.visualisation.figures import Series
 from tdgan_jax.visualisation.grids import sample_grid, save_png
-from tdgan_jax.visualisation.report import distinct_names, flattened, spread_out, write_report
+from tdgan_jax.visualisation.report import distinct_names, spread_out, write_report
+from tdgan_jax.visualisation.settings_sections import flattened
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 SHARES = (0.08, 0.06, 0.05, 0.39, 0.22, 0.14, 0.06)
@@ -283,23 +285,83 @@ def test_a_result_no_better_than_the_most_frequent_class_is_marked(tmp_path):
     assert "no better than always answering “anger” (0.667)" in text
 
 
-def test_cross_validation_shows_folds_and_summary(tmp_path):
+def draw_folds(folder, quality=1.5, selected_on="validation"):
+    """A finished cross-validation of three folds as `cross_validate` leaves it, without curves."""
     generator = np.random.default_rng(0)
-    results = {
-        f"fold_{fold}": {"expression_module": drawn_figures(generator, 1.5, 80), "epoch": 3}
-        for fold in range(3)
+    results = {}
+    for fold in range(3):
+        result = drawn_result(generator, quality, 0, selected_on)
+        result["subjects"] = {"training": ["ann"], "validation": [], "test": [f"person {fold}"]}
+        results[f"fold_{fold}"] = result
+        run_folder.write_json(folder / f"fold_{fold}" / "result.json", result)
+    summary = cross_validation_summary(results) | {
+        "selected_on": selected_on,
+        "by_selection": {
+            selection: cross_validation_summary(
+                {name: result["by_selection"][selection] for name, result in results.items()}
+            )
+            for selection in ("last", "validation", "test")
+        },
+        "validation": "next_fold",
+        "subjects_disjoint": True,
+        "subjects": {name: result["subjects"] for name, result in results.items()},
+        "steps": 2940,
+        "seconds": 7237.5,
     }
-    for name, result in results.items():
-        run_folder.write_json(tmp_path / name / "result.json", result)
-    (tmp_path / "fold_3").mkdir()
-    summary = cross_validation_summary(results)
-    run_folder.write_json(tmp_path / "cross_validation.json", summary)
-    run_folder.write_json(tmp_path / "config.json", {"seed": 0})
-    text = text_of(write_report([tmp_path]))
+    run_folder.write_json(folder / "cross_validation.json", summary)
+    config = {"seed": 0, "data": {"num_folds": 3, "fold": -1}}
+    run_folder.write_json(folder / "config.json", config)
+    return folder, summary
+
+
+def test_cross_validation_shows_folds_summary_and_subjects(tmp_path):
+    folder, summary = draw_folds(tmp_path / "folds", selected_on="test")
+    path = write_report([folder])
+    page = parsed(path)
+    assert len(page.ids) == len(set(page.ids)), "an id stands twice"
+    text = text_of(path)
+    assert "Cross-validation, 3 folds" in text and "2 h 0 min" in text and "2,940" in text
     accuracy = summary["expression_module"]["accuracy"]
     for value in (*accuracy["per_fold"], accuracy["mean"], accuracy["pooled"]):
         assert f"{value:.3f}" in text
-    assert "Standard deviation" in text and "fold_3: no result.json yet" in text
+    last = summary["by_selection"]["last"]["expression_discriminator"]["accuracy"]
+    assert f"{last['mean']:.3f} ± {last['standard_deviation']:.3f}" in text
+    assert "Models chosen on: test split, optimistic" in text
+    assert "the fold after the test fold validates" in text
+    assert "no subject stands in two parts of a fold" in text and "person 2" in text
+    assert "Expression module, all folds" in text
+    figures = summary["expression_module"]["pooled"]
+    assert f"{figures['per_class']['fear']['recall']:.3f}" in text
+    assert "data.num_folds" in text and "Differences" not in text
+
+
+def test_folds_that_are_missing_are_named(tmp_path):
+    folder, _ = draw_folds(tmp_path / "folds")
+    (folder / "cross_validation.json").unlink()
+    (folder / "fold_1" / "result.json").unlink()
+    text = text_of(write_report([folder]))
+    assert "2 of 3 folds finished" in text and "not all folds are finished" in text
+    assert "fold_1: no result.json yet" in text
+
+
+def test_cross_validations_side_by_side(run, tmp_path):
+    first, summary = draw_folds(tmp_path / "one")
+    second, other = draw_folds(tmp_path / "two", quality=0.7)
+    path = write_report([first, second], tmp_path / "both.html")
+    page = parsed(path)
+    assert len(page.ids) == len(set(page.ids)), "an id stands twice"
+    text = text_of(path)
+    for figures in (summary, other):
+        assert f"{figures['expression_module']['accuracy']['mean']:.3f}" in text
+    assert "Comparison of 2 runs" in text and "not finished" not in text
+    # A single run beside a cross-validation has the sections of a run.
+    mixed = text_of(write_report([run, first], tmp_path / "mixed.html"))
+    assert "Cross-validation" in mixed and "Accuracy over the epochs" in mixed
+
+
+def test_more_curves_than_colours_are_told_apart_by_dashes():
+    assert not Series("fold_7", [0], [0], colour=7).dashed
+    assert Series("fold_8", [0], [0], colour=8).dashed
 
 
 def test_large_sample_sheets_become_smaller_files(tmp_path):

@@ -1,0 +1,175 @@
+"""Cross-validation: a run for each fold, one after the other, and what they give together.
+
+The folds stand in `WORKDIR/fold_0`, `fold_1`, ..., each a run folder; `cross_validation.json` and
+the report join them when all are finished. A fold that was stopped goes on where it stood, finished
+ones are left alone, and single folds (`data.fold`) may run in several processes at once.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.configuration import Config, to_json
+from tdgan_jax.data.folds import assert_disjoint, fold_name
+from tdgan_jax.data.splits import ALL_FOLDS
+from tdgan_jax.data.training_data import load_fold_subjects
+from tdgan_jax.errors import UserError
+from tdgan_jax.evaluation.metrics import cross_validation_summary
+from tdgan_jax.run_checks import check_same_config, check_values
+from tdgan_jax.run_folder import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    CROSS_VALIDATION_FILE,
+    ENVIRONMENT_FILE,
+    REPORT_FILE,
+    RESULT_FILE,
+    read_json,
+    write_json,
+)
+from tdgan_jax.steps.program import Program
+from tdgan_jax.train import Interrupted, complete_run, finished_result, open_run
+from tdgan_jax.visualisation.report import write_report
+
+
+def cross_validate(
+    config: Config, workdir: Path, *, show_progress: bool = True
+) -> dict[str, Any] | None:
+    """Trains, or goes on with, the folds of a configuration and summarises them.
+
+    Args:
+        config: A locked configuration with folds; `data.fold` names one of them or, with -1, all.
+        workdir: The folder of the cross-validation.
+        show_progress: Whether to show progress on stderr.
+
+    Returns:
+        The content of `cross_validation.json`; None as long as other folds are unfinished.
+
+    Raises:
+        UserError: If the work cannot be done, or the folds share a subject; the message says why.
+        Interrupted: After SIGTERM, when the state is saved.
+    """
+    check_same_config(with_fold(config, ALL_FOLDS), workdir)
+    check_values(config)
+    if (workdir / CROSS_VALIDATION_FILE).exists():
+        if not (workdir / REPORT_FILE).exists():
+            write_report([workdir])
+        return read_json(workdir / CROSS_VALIDATION_FILE)
+    check_unchanged_folds(config, workdir)
+    chosen = range(config.data.num_folds) if config.data.fold == ALL_FOLDS else [config.data.fold]
+    program = None
+    for fold in chosen:
+        if show_progress:
+            tqdm.write(f"{fold_name(fold)} ({fold + 1} of {config.data.num_folds})")
+        later = {other for other in chosen if other > fold}
+        program = _complete_fold(
+            with_fold(config, fold),
+            workdir,
+            program,
+            folds_after_it=len(later.intersection(unfinished_folds(config, workdir))),
+            show_progress=show_progress,
+        )
+    summary = None
+    if not unfinished_folds(config, workdir):
+        summary = summarise_folds(config, workdir)
+        # That of some folds must not pass for the whole one if this process dies in between.
+        (workdir / REPORT_FILE).unlink(missing_ok=True)
+        write_json(workdir / CROSS_VALIDATION_FILE, summary)
+    write_report([workdir])
+    return summary
+
+
+def with_fold(config: Config, fold: int) -> Config:
+    """The same configuration for another fold."""
+    changed = config.copy_and_resolve_references()
+    changed.data.fold = fold
+    return changed
+
+
+def unfinished_folds(config: Config, workdir: Path) -> list[int]:
+    """The folds that have no result yet."""
+    return [
+        fold
+        for fold in range(config.data.num_folds)
+        if not (workdir / fold_name(fold) / RESULT_FILE).exists()
+    ]
+
+
+def check_unchanged_folds(config: Config, workdir: Path) -> None:
+    """Makes sure that the folds share nobody and are those of the folds finished before.
+
+    Raises:
+        UserError: If the dataset was divided anew since, or a subject stands in two folds.
+    """
+    for name, subjects in load_fold_subjects(config).items():
+        path = workdir / name / RESULT_FILE
+        if path.exists() and read_json(path)["subjects"]["test"] != subjects:
+            raise UserError(
+                f"{workdir / name} was tested on other subjects than {name} of the dataset "
+                f"{config.data.expressions.dataset} has now: the dataset was built anew. Start "
+                "over with another --workdir"
+            )
+
+
+def summarise_folds(config: Config, workdir: Path) -> dict[str, Any]:
+    """Joins the results of all folds, as `cross_validation.json` holds them.
+
+    Returns:
+        `cross_validation_summary` of the configured selection and, below `by_selection`, of every
+        one; `selected_on`, `validation` (the rule), `subjects` (by fold and part),
+        `subjects_disjoint` (always true: otherwise there is no summary), `steps` and `seconds` of
+        all folds together, and `seed`.
+
+    Raises:
+        UserError: If a subject stands in the test parts of two folds, or in two parts of one.
+    """
+    results = {
+        name: read_json(workdir / name / RESULT_FILE)
+        for name in map(fold_name, range(config.data.num_folds))
+    }
+    subjects = {name: result["subjects"] for name, result in results.items()}
+    for name, parts in subjects.items():
+        assert_disjoint({f"{name}/{part}": people for part, people in parts.items()})
+    assert_disjoint({f"{name}/test": parts["test"] for name, parts in subjects.items()})
+    selections = next(iter(results.values()))["by_selection"]
+    return cross_validation_summary(results) | {
+        "selected_on": config.evaluation.selection,
+        "by_selection": {
+            selection: cross_validation_summary(
+                {name: result["by_selection"][selection] for name, result in results.items()}
+            )
+            for selection in selections
+        },
+        "validation": config.data.validation,
+        "subjects_disjoint": True,
+        "subjects": subjects,
+        "steps": sum(result["steps"] for result in results.values()),
+        "seconds": sum(result["seconds"] for result in results.values()),
+        "seed": config.seed,
+    }
+
+
+def _complete_fold(
+    config: Config,
+    workdir: Path,
+    program: Program | None,
+    *,
+    folds_after_it: int,
+    show_progress: bool,
+) -> Program | None:
+    """Brings one fold to its end and drops its optimiser state; gives its compiled functions."""
+    folder = workdir / fold_name(config.data.fold)
+    check_same_config(config, folder)
+    if finished_result(folder) is None:
+        try:
+            run = open_run(config, folder, program=program, folds_after_it=folds_after_it)
+            if not (workdir / CONFIG_FILE).exists():
+                write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
+            write_json(workdir / ENVIRONMENT_FILE, read_json(folder / ENVIRONMENT_FILE))
+            complete_run(run, show_progress=show_progress)
+        except (UserError, Interrupted) as stop:
+            raise type(stop)(f"{folder.name}: {stop}") from stop
+        program = run.program
+    Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest()
+    return program

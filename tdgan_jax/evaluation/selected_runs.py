@@ -1,0 +1,122 @@
+"""The parameters that a run's selection chose, ready to be called."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.configuration import Config
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.errors import UserError
+from tdgan_jax.models.tdgan import Encoder, make_tdgan
+from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, read_run
+from tdgan_jax.steps.parallel import compiler_options, make_mesh, replicated_shapes
+from tdgan_jax.steps.program import Program, make_program
+from tdgan_jax.steps.tdgan_objective import to_unit_range
+
+ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
+BATCH_SIZE = 64
+
+Encode = Callable[[np.ndarray], jax.Array]
+
+
+class SelectedRun(NamedTuple):
+    """A run with the parameters that its configured selection chose.
+
+    Attributes:
+        config: The configuration as it was stored.
+        expression_names: Names of the classes in the model's order.
+        program: Its functions, on one device.
+        parameters: Network name to parameter tree.
+    """
+
+    config: Config
+    expression_names: tuple[str, ...]
+    program: Program
+    parameters: dict[str, Any]
+
+
+def open_selected_run(folder: Path, *, data_dir: str = "") -> SelectedRun:
+    """Reads a run's configuration and selected parameters.
+
+    Args:
+        folder: A run folder with at least one finished epoch.
+        data_dir: Where prepared datasets are kept; the run's setting if empty.
+
+    Raises:
+        UserError: If the folder holds no such run.
+    """
+    stored = read_run(folder).config
+    if stored is None:
+        raise UserError(f"{folder} holds no config.json; give the folder of a run")
+    config: Config = ConfigDict(stored)
+    if data_dir:
+        config.data.directory = data_dir
+    selection = config.evaluation.selection
+    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
+    names = checkpoints.best_progress(selection)
+    mesh = make_mesh(jax.devices()[:1])
+    expression_names = tuple(names["expression_names"])
+    program = make_program(config, mesh, tuple(names["identity_names"]), expression_names)
+    shapes = jax.eval_shape(program.init_state, jax.random.key(0)).parameters
+    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, mesh))
+    return SelectedRun(config, expression_names, program, parameters)
+
+
+def encoders(run: SelectedRun) -> dict[str, Encode]:
+    """The encoders of a run, and one of the same architecture that never learned.
+
+    Returns:
+        `expression`, `face` where the family has one, and `random`, initialised with the seed of
+        the run: images uint8 `[N, S, S, C]` to features `[N, S/16, S/16, channels]`.
+
+    Raises:
+        UserError: If the family has no expression encoder.
+    """
+    if ENCODERS["expression"] not in run.parameters:
+        raise UserError(f"runs of the family {run.config.family!r} have no encoders to probe")
+
+    def draw(key: jax.Array) -> Encoder:
+        networks = make_tdgan(
+            num_identities=1,
+            num_expressions=1,
+            rngs=nnx.Rngs(key),
+            **run.config.model.to_dict(),
+        )
+        return networks.expression_encoder
+
+    key = jax.random.key(run.config.seed)
+    definition, _ = nnx.split(nnx.eval_shape(lambda: draw(key)))
+
+    @jax.jit
+    def initial(key: jax.Array) -> Any:
+        return nnx.to_pure_dict(nnx.split(draw(key))[1])
+
+    # One program for all encoders: they have one architecture.
+    encode = jax.jit(
+        lambda parameters, images: nnx.merge(definition, parameters)(to_unit_range(images)),
+        compiler_options=compiler_options(),
+    )
+    trees = {name: run.parameters.get(network) for name, network in ENCODERS.items()}
+    trees["random"] = initial(key)
+    return {
+        name: lambda images, tree=tree: encode(tree, jnp.asarray(images))
+        for name, tree in trees.items()
+        if tree is not None
+    }
+
+
+def encode_examples(encode: Encode, examples: Examples) -> np.ndarray:
+    """Flattened features of all examples, float32 `[N, D]`."""
+    parts = [
+        np.asarray(encode(images))[:count].reshape(count, -1)
+        for images, count in evaluation_batches(examples, BATCH_SIZE)
+    ]
+    return np.concatenate(parts)

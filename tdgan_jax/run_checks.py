@@ -1,0 +1,100 @@
+"""What is checked before and during a run, so that a mistake costs a line and not a day."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tdgan_jax.configuration import Config, differences, flatten, to_json
+from tdgan_jax.data.splits import check_protocol
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import CONFIG_FILE, read_json
+from tdgan_jax.steps.parallel import MAPPINGS
+
+SELECTIONS = ("validation", "test")
+NAME_FIELDS = ("expression_names", "identity_names")
+AT_LEAST_ONE = (
+    "training.epochs",
+    "training.batch_size",
+    "evaluation.batch_size",
+    "log.every_steps",
+    "log.samples_every_steps",
+    "log.checkpoint_every_steps",
+)
+
+
+def check_same_config(config: Config, workdir: Path) -> None:
+    """Refuses to resume a run with another configuration.
+
+    Raises:
+        UsageError: If the folder holds a run of a different configuration; lists the fields.
+    """
+    if not (workdir / CONFIG_FILE).exists():
+        return
+    changed = differences(read_json(workdir / CONFIG_FILE), to_json(config))
+    if changed:
+        lines = "\n  ".join(changed)
+        raise UsageError(
+            f"{workdir} holds a run of another configuration (stored -> given):\n  {lines}\n"
+            "give another --workdir or the same fields; nothing was changed"
+        )
+
+
+def check_values(config: Config) -> None:
+    """Refuses values that no run can have, before anything is written.
+
+    Raises:
+        UsageError: If a field is out of range; the message names it.
+    """
+    fields = flatten(config)
+    for field, known in (
+        ("evaluation.selection", SELECTIONS),
+        ("parallel.mapping", MAPPINGS),
+        ("model.image_channels", (1, 3)),
+    ):
+        value = fields[field]
+        if value not in known:
+            raise UsageError(f"{field} is {value!r}; known: {', '.join(map(str, known))}")
+    for field, value in fields.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise UsageError(f"{field} must be finite, got {value}")
+        if field in AT_LEAST_ONE and value < 1:
+            raise UsageError(f"{field} must be at least 1, got {value}")
+        if field == "seed" and value < 0:
+            raise UsageError(f"seed must not be negative, got {value}")
+        if field == "model.dropout_rate" and not 0 <= value < 1:
+            raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
+    check_protocol(config)
+
+
+def check_finite(parameters: Any, step: int) -> None:
+    """Stops before parameters that are not finite are evaluated or saved.
+
+    Raises:
+        UserError: If any of them is not finite.
+    """
+    if not bool(_all_finite(parameters)):
+        raise UserError(
+            f"step {step}: the parameters are no longer finite; the last checkpoint is from "
+            "before. Lower the learning rates"
+        )
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def check_same_labels(stored: dict[str, Any], current: dict[str, Any]) -> None:
+    """Refuses a dataset whose classes or people are not those of the checkpoint.
+
+    Raises:
+        UserError: If names or their order differ.
+    """
+    for field in NAME_FIELDS:
+        if stored[field] != current[field]:
+            raise UserError(
+                f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
+            )

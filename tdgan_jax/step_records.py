@@ -1,0 +1,57 @@
+"""What the loop records of its steps: means for the log, curves for TensorBoard, one short line."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from tdgan_jax.errors import UserError
+from tdgan_jax.steps.family import Family
+
+
+def mean_metrics(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, dict[str, float]]:
+    """Means over the steps since the last record of what each step reports.
+
+    Args:
+        window: Steps with the scalars that they report.
+
+    Returns:
+        `{"losses": {name: mean}}`, sorted by name.
+
+    Raises:
+        UserError: If a value is not finite; names the step and the value.
+    """
+    values: dict[str, list[float]] = {}
+    for step, metrics in jax.device_get(window):
+        for name, value in metrics.items():
+            if not np.isfinite(value):
+                raise UserError(
+                    f"step {step}: {name} is {value}; the last checkpoint is from before. Lower "
+                    "the learning rates or look at metrics.jsonl for what grew"
+                )
+            values.setdefault(name, []).append(float(value))
+    return {"losses": {name: float(np.mean(series)) for name, series in sorted(values.items())}}
+
+
+def one_line(family: Family, record: dict[str, Any]) -> str:
+    """A record for the progress bar: speed, two losses, validation accuracy if it is there."""
+    losses = record["losses"]
+    parts = [f"{record['images_per_second']:.1f} images/s"]
+    parts += [
+        f"{name}={losses[name]:.2f}" for name in ("generator", "expression_head") if name in losses
+    ]
+    if figures := record.get("evaluation", {}).get("validation"):
+        parts.append(f"validation {figures[family.recognisers[0]]['accuracy']:.3f}")
+    return " ".join(parts)
+
+
+def log_to_board(board: SummaryWriter, record: dict[str, Any]) -> None:
+    """Adds a record to TensorBoard's events."""
+    step = record["step"]
+    board.add_scalar("images_per_second", record["images_per_second"], step)
+    for name, value in record["losses"].items():
+        board.add_scalar(f"losses/{name}", value, step)
+    for split, recognisers in record.get("evaluation", {}).items():
+        for recogniser, figures in recognisers.items():
+            board.add_scalar(f"{split}/{recogniser}_accuracy", figures["accuracy"], step)

@@ -1,0 +1,73 @@
+"""Every configuration file loads in every variant, and the README lists it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tdgan_jax.configuration import load_config, to_json
+from tdgan_jax.data.builders import known_datasets
+from tdgan_jax.errors import UsageError
+from tdgan_jax.run_checks import check_values
+
+ROOT = Path(__file__).parent.parent
+FILES = {
+    path.stem: path
+    for path in sorted((ROOT / "configs").glob("*.py"))
+    if "def get_config(" in path.read_text()
+}
+VARIANTS = {
+    "tdgan_synthetic": ("", "tiny", "long", "long_released"),
+    "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released"),
+    "tdgan_image_folder": ("", "tiny", "cpu"),
+}
+TDGAN_PAPER = {
+    "tdgan_ck_plus": "97.53",
+    "tdgan_tfeid": "97.20",
+    "tdgan_rafd": "99.32",
+    "tdgan_baum2i": "65.76",
+    "tdgan_raf": "81.91",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_variant_loads_and_its_values_are_possible(name):
+    for variant in VARIANTS.get(name, ("", "tiny")):
+        config = load_config(f"{FILES[name]}:{variant}" if variant else str(FILES[name]))
+        assert config.name == "_".join(filter(None, (name, variant)))
+        check_values(config)
+        assert to_json(config)["name"] == config.name
+    with pytest.raises(UsageError, match="unknown variant 'tinny'; did you mean 'tiny'"):
+        load_config(f"{FILES[name]}:tinny")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("tdgan")])
+def test_both_datasets_have_builders_and_a_tiny_run_is_small(name):
+    config = load_config(f"{FILES[name]}:tiny")
+    assert {config.data.faces.dataset, config.data.expressions.dataset} <= set(known_datasets())
+    assert config.model.width_multiplier < 0.1 and config.training.epochs == 2
+
+
+@pytest.mark.parametrize("name", TDGAN_PAPER)
+def test_the_papers_figure_stands_beside_what_was_measured(name):
+    text = FILES[name].read_text()
+    assert f"Paper: {TDGAN_PAPER[name]} %" in text
+    assert "not yet\nmeasured" in text or "not yet measured" in text
+    row = re.search(rf"^\| `{name}` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    fraction = f"(paper: {float(TDGAN_PAPER[name]) / 100:.4f})"
+    assert row and f"not yet measured {fraction}" in row[0]
+
+
+@pytest.mark.parametrize("name", ["tdgan_ck_plus", "tdgan_tfeid", "tdgan_rafd", "tdgan_baum2i"])
+def test_the_sets_of_the_laboratory_follow_the_papers_protocol(name):
+    config = load_config(str(FILES[name]))
+    assert config.data.faces.dataset == "casia_webface" and config.data.num_folds == 10
+    assert config.data.test_transform == "centre_crop" and config.data.fold == -1
+    assert config.evaluation.selection == "validation"
+    released = ["data.validation=none", "evaluation.selection=test"]
+    check_values(load_config(str(FILES[name]), released))
+
+
+def test_the_readme_lists_every_configuration():
+    listed = set(re.findall(r"^\| `(\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert set(FILES) <= listed
