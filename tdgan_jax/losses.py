@@ -1,4 +1,4 @@
-"""Losses as pure functions; each returns a float32 scalar.
+"""Losses as pure functions; each `*_loss` returns a float32 scalar.
 
 `weight` is a float32 `[N]` whose mean over the whole batch is 1: ones, or zeros at padded examples
 and correspondingly more elsewhere. Images are `[N, H, W, C]`, features likewise, labels int `[N]`,
@@ -10,9 +10,23 @@ import jax.numpy as jnp
 import optax
 
 
-def cross_entropy_loss(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean softmax cross-entropy (CE of spec TDGAN 3)."""
-    return jnp.mean(weight * optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+def cross_entropy_loss(
+    logits: jax.Array, labels: jax.Array, weight: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """Mean softmax cross-entropy (CE of spec TDGAN 3).
+
+    Args:
+        logits: `[N, classes]`.
+        labels: `[N]`.
+        weight: `[N]`.
+        label_smoothing: Share of the target that all classes get in equal parts, in [0, 1)
+            (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+    """
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if label_smoothing:
+        of_all_classes = -jax.nn.log_softmax(logits).mean(axis=-1)
+        each = (1 - label_smoothing) * each + label_smoothing * of_all_classes
+    return jnp.mean(weight * each)
 
 
 def absolute_error_loss(prediction: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
@@ -28,3 +42,97 @@ def squared_error_loss(prediction: jax.Array, target: jax.Array, weight: jax.Arr
 def accuracy(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
     """Fraction of right answers in [0, 1]; not a loss, but weighted like one."""
     return jnp.mean(weight * (logits.argmax(axis=-1) == labels))
+
+
+def patch_judgement_loss(logits: jax.Array, weight: jax.Array, *, is_true: bool) -> jax.Array:
+    """-log D of pairs called true, -log(1 - D) of others (cGAN of spec IF-GAN 6).
+
+    Args:
+        logits: `[N, P, P, 1]`; the loss is their mean over the patches.
+        weight: `[N]`.
+        is_true: What the pairs are called; the non-saturating generator calls its own true.
+    """
+    signed = -logits if is_true else logits
+    return jnp.mean(weight * jax.nn.softplus(signed).mean(axis=(1, 2, 3)))
+
+
+def centre_distance_loss(
+    features: jax.Array, centres: jax.Array, labels: jax.Array, weight: jax.Array
+) -> jax.Array:
+    """Mean squared distance to the own class's centre (first term of L_IL, spec IF-GAN 6).
+
+    Args:
+        features: `[N, F]`.
+        centres: `[classes, F]`; no gradient goes to them.
+        labels: int `[N]`.
+        weight: `[N]`.
+    """
+    difference = features - jax.lax.stop_gradient(centres)[labels]
+    return jnp.mean(weight * jnp.square(difference).sum(axis=-1))
+
+
+def centre_similarity_loss(centres: jax.Array) -> jax.Array:
+    """Sum of cosine + 1 over all ordered pairs of centres `[classes, F]` (second term of L_IL)."""
+    cosines = _unit_vectors(centres) @ _unit_vectors(centres).T
+    num_centres = centres.shape[0]
+    return jnp.sum(cosines) - jnp.trace(cosines) + num_centres * (num_centres - 1)
+
+
+def class_sums(
+    features: jax.Array, labels: jax.Array, weight: jax.Array, *, num_classes: int
+) -> tuple[jax.Array, jax.Array]:
+    """Sum of the features of each class and number of its examples, padding left out.
+
+    Returns:
+        `[num_classes, F]` and `[num_classes]`.
+    """
+    present = (weight > 0).astype(features.dtype)[:, None]
+    membership = present * jax.nn.one_hot(labels, num_classes, dtype=features.dtype)
+    return membership.T @ features, membership.sum(axis=0)
+
+
+def moved_centres(
+    centres: jax.Array,
+    sums: jax.Array,
+    counts: jax.Array,
+    *,
+    rate: float,
+    pairwise_weight: float,
+    distance_reduction: str,
+    pairwise_reduction: str,
+) -> jax.Array:
+    """Centres after one batch: the island loss's update (spec IF-GAN 6.1).
+
+    Args:
+        centres: `[classes, F]`.
+        sums: Sum of each class's features over the batch, `[classes, F]`.
+        counts: Examples of each class in the batch, `[classes]`.
+        rate: a, in [0, 1].
+        pairwise_weight: alpha, of the cosine between centres.
+        distance_reduction: The sum of c - x over a class is divided by 1 plus its count
+            (`"one_plus_count"`), by the count (`"count"`) or not at all (`"sum"`).
+        pairwise_reduction: `"mean"` or `"sum"` over the other centres.
+    """
+    divisor = {
+        "one_plus_count": 1 + counts,
+        "count": jnp.maximum(counts, 1),
+        "sum": jnp.ones_like(counts),
+    }[distance_reduction]
+    to_centre = (counts[:, None] * centres - sums) / divisor[:, None]
+    # Of each cosine with another centre k: (u_k - cosine * u_j) / |c_j|, u the unit vectors.
+    units = _unit_vectors(centres)
+    cosines = units @ units.T
+    others = units.sum(axis=0, keepdims=True) - units
+    own_part = (cosines.sum(axis=1) - jnp.diagonal(cosines))[:, None]
+    pairwise = (others - own_part * units) / _lengths(centres)
+    if pairwise_reduction == "mean":
+        pairwise = pairwise / max(centres.shape[0] - 1, 1)
+    return centres - rate * (to_centre + pairwise_weight * pairwise)
+
+
+def _lengths(vectors: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.square(vectors).sum(axis=-1, keepdims=True) + 1e-12)
+
+
+def _unit_vectors(vectors: jax.Array) -> jax.Array:
+    return vectors / _lengths(vectors)

@@ -127,12 +127,12 @@ def per_example_dropout(x: jax.Array, keys: jax.Array | None, *, rate: float) ->
     """Inverted dropout whose mask depends on each example's own key, never on its neighbours.
 
     Args:
-        x: `[N, features]`.
+        x: `[N, ...]`, features or feature maps.
         keys: `[N]` typed random keys, or None for evaluation.
-        rate: Probability of dropping a feature, in [0, 1).
+        rate: Probability of dropping a value, in [0, 1).
 
     Returns:
-        `[N, features]`, kept features scaled by 1 / (1 - rate); `x` itself without keys.
+        The same shape, kept values scaled by 1 / (1 - rate); `x` itself without keys.
     """
     if keys is None or rate == 0.0:
         return x

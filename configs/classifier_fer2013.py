@@ -1,0 +1,25 @@
+"""The plain classifier on FER-2013: what `tdgan_fer2013` is compared with.
+
+    tdgan-jax prepare att_faces --source att_faces.zip
+    tdgan-jax prepare fer2013 --config subset --source fer2013.zip
+    python launch.py --config configs/classifier_fer2013.py:cpu
+
+The AT&T faces are loaded, so that the batches are TDGAN's, and not looked at. Variants, each with
+the data, updates, augmentation and selection of TDGAN's variant of the same name: "" is the full
+size for an accelerator, "cpu" a reduced width for two cores, "tiny" for tests. Not yet measured.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import tdgan_fer2013
+from configs.classifier_family import classifier_of
+from tdgan_jax.configuration import unknown_variant
+
+VARIANTS = ("cpu", "tiny")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """FER-2013's subset of 12,271 and 3,068 photographs; see the module for the variants."""
+    if variant and variant not in VARIANTS:
+        raise unknown_variant(variant, VARIANTS)
+    return classifier_of(tdgan_fer2013.get_config(variant))

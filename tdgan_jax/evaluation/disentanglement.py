@@ -1,0 +1,185 @@
+"""How far expression and identity have come apart: every label probed from every feature.
+
+Names of features: `expression` and `face` (of the two branches; the plain classifier has the first
+alone) and `random`, the same architecture at its initialisation, never trained. What a label's
+probe reaches means little by itself: a random encoder tells people apart quite well, and no loss of
+TDGAN takes identity out of the expression feature directly. What counts is the comparison, at
+matched accuracy of the expression.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tdgan_jax.evaluation.divisions import Division, divide_by, divide_once, independent_groups
+from tdgan_jax.evaluation.probes import PROBES, classification_probe, regression_probe
+
+UNKNOWN = -1
+
+
+class Labels(NamedTuple):
+    """What is known of N examples.
+
+    Attributes:
+        expressions: int `[N]`.
+        identities: int `[N]`; -1 where unknown.
+        subjects: text `[N]`, the person; something of its own where unknown.
+        recordings: int `[N]`; equal for frames of a sequence and for copies of a picture.
+        is_test: bool `[N]`: people whom no encoder has learned from. All true: probes of the
+            expression and of the factors are cross-validated among them; otherwise they are fitted
+            on the others.
+        factors: float `[N, F]`; F may be 0.
+        factor_names: Names of the F factors.
+    """
+
+    expressions: np.ndarray
+    identities: np.ndarray
+    subjects: np.ndarray
+    recordings: np.ndarray
+    is_test: np.ndarray
+    factors: np.ndarray
+    factor_names: tuple[str, ...]
+
+
+def probe_matrix(features: Mapping[str, np.ndarray], labels: Labels) -> dict[str, Any]:
+    """Probes every label from every feature.
+
+    Expression and factors: subjects that the probe has not seen. Identity: people whom no encoder
+    has learned from, the probe fitted on some expressions and tested on others.
+
+    Args:
+        features: Name to float `[N, D]`.
+        labels: Of the same N examples.
+
+    Returns:
+        By feature `expression` and `identity`, each by kind of probe (see `probes.ProbeResult`;
+        `identity` is None where the dataset names nobody or nobody shows two expressions), and
+        `factors`, R^2 by name, None where a factor does not vary.
+
+    Raises:
+        UserError: If there are too few people or expressions to divide.
+    """
+    groups = independent_groups(labels.subjects, labels.recordings)
+    if labels.is_test.all():
+        divisions = divide_by(labels.subjects, groups)
+    else:
+        divisions = divide_once(labels.is_test, labels.subjects, groups)
+    return {
+        name: {
+            "expression": {
+                kind: classification_probe(
+                    values,
+                    labels.expressions,
+                    divisions,
+                    groups=groups,
+                    subjects=labels.subjects,
+                    kind=kind,
+                )._asdict()
+                for kind in PROBES
+            },
+            "identity": _identity(values, labels),
+            "factors": _factors(values, labels, divisions, groups),
+        }
+        for name, values in features.items()
+    }
+
+
+def _identity(features: np.ndarray, labels: Labels) -> dict[str, Any] | None:
+    rows = np.flatnonzero(labels.is_test & (labels.identities != UNKNOWN))
+    if len(np.unique(labels.identities[rows])) < 2:
+        return None
+    recordings = labels.recordings[rows]
+    divisions = divide_by(labels.expressions[rows], recordings)
+    return {
+        kind: classification_probe(
+            features[rows],
+            labels.identities[rows],
+            divisions,
+            groups=recordings,
+            subjects=labels.subjects[rows],
+            kind=kind,
+        )._asdict()
+        for kind in PROBES
+    }
+
+
+def _factors(
+    features: np.ndarray, labels: Labels, divisions: list[Division], groups: np.ndarray
+) -> dict[str, float | None]:
+    if not labels.factor_names:
+        return {}
+    explained = regression_probe(features, labels.factors, divisions, groups=groups)
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(labels.factor_names, explained, strict=True)
+    }
+
+
+def summary(matrix: Mapping[str, Any]) -> dict[str, float | None]:
+    """The numbers that sum a probe matrix up.
+
+    Returns:
+        `information_gap`: of the expression feature alone, so that a classifier has it too;
+        `random_information_gap`: the same of the random encoder, for comparison;
+        `two_branch_information_gap`: of both features; None without a face feature;
+        `identity_leakage`: by the linear probes; None without a face feature.
+        All are None without identities.
+    """
+    known = matrix["expression"]["identity"] is not None
+    face = matrix.get("face")
+    gap = _gap(matrix["expression"], "expression", "identity") if known else None
+    return {
+        "information_gap": gap,
+        "random_information_gap": _gap(matrix["random"], "expression", "identity")
+        if known
+        else None,
+        "two_branch_information_gap": None
+        if gap is None or face is None
+        else (gap + _gap(face, "identity", "expression")) / 2,
+        "identity_leakage": None
+        if gap is None or face is None
+        else identity_leakage(
+            matrix["expression"]["identity"]["linear"], face["identity"]["linear"]
+        ),
+    }
+
+
+def information(probes: Mapping[str, Mapping[str, Any]]) -> float:
+    """The tightest of the probes' lower bounds of the mutual information, 0 to 1."""
+    return max(probe["information"] for probe in probes.values())
+
+
+def _gap(feature: Mapping[str, Any], own: str, other: str) -> float:
+    """How much more a feature tells of its own label than of the other one: -1 to 1.
+
+    `I(z; own) / H(own) - I(z; other) / H(other)`. The mean over both branches is the mutual
+    information gap of Chen et al. 2018 (arXiv:1802.04942, equation 6) with two factors and two
+    blocks of a code: per factor the information in its own block less that in the other one, the
+    same four terms. Unlike there, the block of a factor is known by design, not the best one found,
+    and the information in a whole block is bounded from below by probes, not counted in bins.
+
+    Limits: a weak probe hides information, in both terms; identity's share depends on how many
+    people are told apart and on how many pictures of each the probe has seen. Only figures of the
+    same examples and probes are comparable.
+    """
+    return information(feature[own]) - information(feature[other])
+
+
+def identity_leakage(
+    from_expression: Mapping[str, Any], from_face: Mapping[str, Any]
+) -> float | None:
+    """Share of the face feature's identity that the expression feature has as well.
+
+    `(accuracy from expression - chance) / (accuracy from face - chance)`: 0: none, 1: as much.
+    Not bounded by 1, and of no meaning where the face feature itself knows nobody: None at or
+    below chance. It does not see whether the expression feature knows the expression.
+
+    Args:
+        from_expression: Probe result of the identity from the expression feature.
+        from_face: The same probe's from the face feature.
+    """
+    above_chance = from_face["accuracy"] - from_face["chance"]
+    if above_chance <= 0:
+        return None
+    return (from_expression["accuracy"] - from_expression["chance"]) / above_chance

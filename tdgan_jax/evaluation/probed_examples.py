@@ -1,0 +1,112 @@
+"""The examples of a prepared dataset with everything that a probe may be asked about."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tdgan_jax.configuration import Config
+from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.picture_files import SUFFIXES
+from tdgan_jax.data.training_data import load_test_examples
+from tdgan_jax.evaluation.disentanglement import Labels
+from tdgan_jax.evaluation.divisions import independent_groups
+
+
+class ProbedExamples(NamedTuple):
+    """Examples that probes are fitted on and tested with.
+
+    Attributes:
+        parts: The fit part, if there is one, and the test part.
+        labels: Of all their examples, in this order.
+    """
+
+    parts: tuple[Examples, ...]
+    labels: Labels
+
+    @property
+    def test(self) -> Examples:
+        """The test part."""
+        return self.parts[-1]
+
+
+def load_probed_examples(
+    config: Config, dataset: str, *, fit_split: str, test_split: str
+) -> ProbedExamples:
+    """Loads examples as the models of a configuration see them.
+
+    Args:
+        config: Of the model: size, colour and transform of the images, folder of the datasets.
+        dataset: A prepared dataset as `name` or `name/config`.
+        fit_split: TFDS split that probes of expression and factors are fitted on; empty: they are
+            cross-validated within the test split.
+        test_split: TFDS split of people whom the models have not learned from.
+
+    Raises:
+        UserError: If the dataset is not prepared or a split is unknown or without expressions.
+    """
+    name, _, builder_config = dataset.partition("/")
+    splits = [split for split in (fit_split, test_split) if split]
+    parts = tuple(load_test_examples(config, name, builder_config, split) for split in splits)
+    builder = open_dataset(name, builder_config or None, config.data.directory or None)
+    files = np.concatenate([part.files for part in parts])
+    factors, factor_names = load_factors(builder, "+".join(splits), files)
+    is_test = np.repeat(np.arange(len(parts)) == len(parts) - 1, [len(p.files) for p in parts])
+    labels = Labels(
+        expressions=np.concatenate([part.expressions for part in parts]),
+        identities=np.concatenate([part.identities for part in parts]),
+        subjects=np.concatenate([part.groups for part in parts]),
+        recordings=recordings(files, [image for part in parts for image in part.images]),
+        is_test=is_test,
+        factors=factors,
+        factor_names=factor_names,
+    )
+    return ProbedExamples(parts, labels)
+
+
+def recordings(files: Sequence[str] | np.ndarray, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Joins what must not be divided: frames of a sequence, and copies of a picture.
+
+    Files whose names differ in their last number alone are taken for frames of one sequence.
+
+    Args:
+        files: `[N]` names.
+        images: `[N]` pictures.
+
+    Returns:
+        int `[N]`, equal within a recording.
+    """
+    sequences = [_without_number(str(file)) for file in files]
+    copies = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    return independent_groups(sequences, copies)
+
+
+def _without_number(file: str) -> str:
+    stem, suffix = os.path.splitext(file)
+    # `subject01.happy` has no suffix of an image.
+    return re.sub(r"\d+$", "", stem if suffix.lower() in SUFFIXES else file)
+
+
+def load_factors(builder: Any, split: str, files: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What a dataset's pictures were drawn from, if it says.
+
+    Args:
+        builder: A prepared TFDS builder; its metadata name the factors in `factor_names`.
+        split: A TFDS split that holds the files.
+        files: `[N]` names of the wanted pictures.
+
+    Returns:
+        float32 `[N, F]` and the F names; F is 0 for pictures that were not drawn.
+    """
+    if "factors" not in builder.info.features:
+        return np.zeros((len(files), 0), np.float32), ()
+    source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    rows = {row["file"].decode(): row["factors"] for row in (source[i] for i in range(len(source)))}
+    return np.stack([rows[str(file)] for file in files]), tuple(
+        builder.info.metadata["factor_names"]
+    )

@@ -1,0 +1,184 @@
+"""Residual networks 18, 34, 50 and 101 (He et al. 2015, arXiv:1512.03385), torchvision's form.
+
+The stride of a bottleneck stands on its 3x3 convolution. Images are `[N, H, W, C]`, normalised as
+the caller wants; the weights of torchvision expect ImageNet's mean and deviation (spec IF-GAN 5).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from tdgan_jax.models.batch_norm import BatchNorm, BatchStatistics
+from tdgan_jax.models.layers import max_pool_3x3_stride_2, uniform_fan_in
+
+# Depth to number of blocks of each stage, and whether these are bottlenecks.
+DEPTHS = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+}
+BOTTLENECK_EXPANSION = 4
+
+
+def convolution(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, rngs: nnx.Rngs
+) -> nnx.Conv:
+    """Convolution without bias, padded to keep the size (or divide it by the stride)."""
+    return nnx.Conv(
+        in_channels,
+        out_channels,
+        (kernel_size, kernel_size),
+        strides=stride,
+        padding=kernel_size // 2,
+        use_bias=False,
+        kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        rngs=rngs,
+    )
+
+
+class Downsample(nnx.Module):
+    """1x1 convolution and batch norm on the shortcut of a block that changes its input's shape."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int, rngs: nnx.Rngs):
+        """Makes the projection."""
+        self.conv = convolution(in_channels, out_channels, 1, stride=stride, rngs=rngs)
+        self.norm = BatchNorm(out_channels, rngs=rngs)
+
+    def __call__(self, x: jax.Array, statistics: BatchStatistics | None) -> jax.Array:
+        """Maps `[N, H, W, in]` to `[N, H/stride, W/stride, out]`."""
+        return self.norm(self.conv(x), statistics)
+
+
+class ResidualBlock(nnx.Module):
+    """Basic block (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1) with a shortcut."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        is_bottleneck: bool,
+        rngs: nnx.Rngs,
+    ):
+        """Makes the block.
+
+        Args:
+            in_channels: Channels of the input.
+            width: Channels inside; the output of a bottleneck has four times as many.
+            stride: 1, or 2 to halve height and width.
+            is_bottleneck: Which of the two forms.
+            rngs: Initialises the kernels.
+        """
+        out_channels = width * BOTTLENECK_EXPANSION if is_bottleneck else width
+        layers = (
+            [(in_channels, width, 1, 1), (width, width, 3, stride), (width, out_channels, 1, 1)]
+            if is_bottleneck
+            else [(in_channels, width, 3, stride), (width, width, 3, 1)]
+        )
+        self.convs = nnx.List(
+            convolution(inputs, outputs, kernel_size, stride=layer_stride, rngs=rngs)
+            for inputs, outputs, kernel_size, layer_stride in layers
+        )
+        self.norms = nnx.List(BatchNorm(outputs, rngs=rngs) for _, outputs, _, _ in layers)
+        changes_shape = stride != 1 or in_channels != out_channels
+        self.downsample = (
+            Downsample(in_channels, out_channels, stride=stride, rngs=rngs)
+            if changes_shape
+            else None
+        )
+
+    def __call__(self, x: jax.Array, statistics: BatchStatistics | None) -> jax.Array:
+        """Maps `[N, H, W, in]` to `[N, H/stride, W/stride, out]`, at least 0."""
+        shortcut = x if self.downsample is None else self.downsample(x, statistics)
+        last = len(self.convs) - 1
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = norm(conv(x), statistics)
+            if i < last:
+                x = nnx.relu(x)
+        return nnx.relu(x + shortcut)
+
+
+def max_pool_3x3_stride_2_padded(x: jax.Array) -> jax.Array:
+    """Halves even height and width by the maximum of 3x3 windows, padding 1.
+
+    The mirror image of the pool whose last window hangs over the other edge.
+    """
+    return max_pool_3x3_stride_2(x[:, ::-1, ::-1])[:, ::-1, ::-1]
+
+
+class ResNet(nnx.Module):
+    """Stem, four stages, average pool and a linear layer (spec IF-GAN 5)."""
+
+    def __init__(
+        self,
+        *,
+        depth: int = 101,
+        width: int = 64,
+        image_channels: int = 3,
+        images_per_example: int = 1,
+        num_classes: int,
+        rngs: nnx.Rngs,
+    ):
+        """Makes the network.
+
+        Args:
+            depth: 18, 34, 50 or 101.
+            width: Channels of the stem; the stages have 1, 2, 4 and 8 times as many.
+            image_channels: Channels of the input.
+            images_per_example: Images whose pooled features the linear layer sees side by side.
+            num_classes: Number of logits.
+            rngs: Initialises the parameters as torchvision does.
+
+        Raises:
+            ValueError: If the depth is unknown.
+        """
+        if depth not in DEPTHS:
+            raise ValueError(
+                f"depth of the ResNet is {depth}; known: {', '.join(map(str, DEPTHS))}"
+            )
+        num_blocks, is_bottleneck = DEPTHS[depth]
+        self.conv1 = convolution(image_channels, width, 7, stride=2, rngs=rngs)
+        self.norm1 = BatchNorm(width, rngs=rngs)
+        stages = []
+        channels = width
+        for stage, count in enumerate(num_blocks):
+            blocks = []
+            for block in range(count):
+                stride = 2 if stage > 0 and block == 0 else 1
+                stage_width = width * 2**stage
+                blocks.append(
+                    ResidualBlock(
+                        channels, stage_width, stride=stride, is_bottleneck=is_bottleneck, rngs=rngs
+                    )
+                )
+                channels = stage_width * (BOTTLENECK_EXPANSION if is_bottleneck else 1)
+            stages.append(nnx.List(blocks))
+        self.stages = nnx.List(stages)
+        init = uniform_fan_in(channels * images_per_example)
+        self.fc = nnx.Linear(
+            channels * images_per_example, num_classes, kernel_init=init, bias_init=init, rngs=rngs
+        )
+
+    def features(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
+        """Pooled features.
+
+        Args:
+            image: `[N, S, S, image_channels]`, S a multiple of 4.
+            statistics: What training takes as a batch; None for evaluation.
+
+        Returns:
+            `[N, F]`, at least 0; F is 2048 for 50 and 101 layers, 512 for 18 and 34.
+        """
+        x = self.conv1(image)  # [N, S/2, S/2, 64]
+        x = nnx.relu(self.norm1(x, statistics))
+        x = max_pool_3x3_stride_2_padded(x)  # [N, S/4, S/4, 64]
+        for stage in self.stages:
+            for block in stage:
+                x = block(x, statistics)  # [N, S/4, S/4, 256] ... [N, S/32, S/32, 2048]
+        return jnp.mean(x, axis=(1, 2))
+
+    def __call__(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
+        """Logits `[N, num_classes]` of images, see `features`."""
+        return self.fc(self.features(image, statistics))
