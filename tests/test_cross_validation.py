@@ -81,7 +81,7 @@ def start(environment, *commands: list[str]) -> subprocess.Popen:
 
 
 def wait_for_step(process: subprocess.Popen, fold: Path, step: int) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200  # against hanging only: machines differ
     while time.monotonic() < deadline and process.poll() is None:
         records = read_metrics(fold / "metrics.jsonl")
         if records and records[-1]["step"] >= step:
