@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.folds import assert_disjoint, fold_name
-from tdgan_jax.data.splits import ALL_FOLDS
+from tdgan_jax.data.splits import ALL_FOLDS, with_fold
 from tdgan_jax.data.training_data import load_fold_subjects
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
@@ -78,13 +78,6 @@ def cross_validate(
         write_json(workdir / CROSS_VALIDATION_FILE, summary)
     write_report([workdir])
     return summary
-
-
-def with_fold(config: Config, fold: int) -> Config:
-    """The same configuration for another fold."""
-    changed = config.copy_and_resolve_references()
-    changed.data.fold = fold
-    return changed
 
 
 def unfinished_folds(config: Config, workdir: Path) -> list[int]:

@@ -1,13 +1,15 @@
 """What the loop records of its steps: means for the log, curves for TensorBoard, one short line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.steps.family import Family
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 
 def mean_metrics(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, dict[str, float]]:
@@ -38,15 +40,14 @@ def one_line(family: Family, record: dict[str, Any]) -> str:
     """A record for the progress bar: speed, two losses, validation accuracy if it is there."""
     losses = record["losses"]
     parts = [f"{record['images_per_second']:.1f} images/s"]
-    parts += [
-        f"{name}={losses[name]:.2f}" for name in ("generator", "expression_head") if name in losses
-    ]
+    shown = ("generator", "expression_head", "classifier")
+    parts += [f"{name}={losses[name]:.2f}" for name in shown if name in losses]
     if figures := record.get("evaluation", {}).get("validation"):
         parts.append(f"validation {figures[family.recognisers[0]]['accuracy']:.3f}")
     return " ".join(parts)
 
 
-def log_to_board(board: SummaryWriter, record: dict[str, Any]) -> None:
+def log_to_board(board: "SummaryWriter", record: dict[str, Any]) -> None:
     """Adds a record to TensorBoard's events."""
     step = record["step"]
     board.add_scalar("images_per_second", record["images_per_second"], step)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
@@ -162,6 +161,9 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
 
 
 def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
+    # It imports torch where that is installed: two seconds that a refused run need not wait.
+    from tensorboardX import SummaryWriter
+
     config, data, program = run.config, run.data, run.program
     family = program.family
     init_key, *keys = jax.random.split(jax.random.key(config.seed), 3)

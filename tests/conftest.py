@@ -13,17 +13,39 @@ os.environ["XLA_FLAGS"] = (
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+# Minutes each: whoever of the parallel processes gets one last lets the others wait.
+LONG_FILES = (
+    "tests/test_train.py",
+    "tests/steps/test_tdgan.py",
+    "tests/test_cross_validation.py",
+    "tests/steps/test_parallel.py",
+    "tests/benchmarks/test_train_step.py",
+    "tests/test_classifier_run.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the long files."""
+    places = {file: place for place, file in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(LONG_FILES)))
+
+
 @pytest.fixture(scope="session")
 def drawn_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset directory that holds `synthetic_faces/64`."""
+    """A dataset directory that holds `synthetic_faces/64`, drawn once for all processes."""
     from tdgan_jax.data.builders import prepare_dataset
 
-    directory = tmp_path_factory.mktemp("datasets")
-    prepare_dataset("synthetic_faces", config="64", data_dir=directory)
+    directory = tmp_path_factory.getbasetemp() / "datasets"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent.parent / "datasets"
+    with FileLock(f"{directory}.lock"):
+        if not directory.exists():
+            prepare_dataset("synthetic_faces", config="64", data_dir=directory)
     return directory
 
 

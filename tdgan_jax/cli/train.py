@@ -62,14 +62,18 @@ def run(args: argparse.Namespace) -> int:
     workdir = args.workdir or Path("runs") / config.name / f"seed_{config.seed}"
     use_compilation_cache()
 
-    from tdgan_jax.cross_validation import cross_validate, with_fold
-    from tdgan_jax.data.builders import ensure_drawn_datasets
-    from tdgan_jax.data.splits import ALL_FOLDS
-    from tdgan_jax.run_checks import check_same_config
-    from tdgan_jax.train import Interrupted, train
+    # What is wrong with a configuration is said before the slow imports.
+    from tdgan_jax.data.splits import ALL_FOLDS, with_fold
+    from tdgan_jax.run_checks import check_same_config, check_values
 
     folds = config.data.num_folds
     check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
+    check_values(config)
+
+    from tdgan_jax.cross_validation import cross_validate
+    from tdgan_jax.data.builders import ensure_drawn_datasets
+    from tdgan_jax.train import Interrupted, train
+
     show_progress = not args.quiet
     try:
         with sigterm_cleans_up():
@@ -94,6 +98,9 @@ def use_compilation_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(base / CACHE_FOLDER / "compiled"))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        # The many small programs of a start take as long as a large one.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def summary(result: dict[str, Any], workdir: Path) -> str:

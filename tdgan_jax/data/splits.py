@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
@@ -60,7 +59,7 @@ def check_protocol(config: Config) -> None:
             f"data.fold={data.fold} is not one of the {data.num_folds} folds; they count from 0, "
             "-1 means all"
         )
-    if data.faces.follow_folds:
+    if "faces" in data and data.faces.follow_folds:
         _check_following_faces(data)
 
 
@@ -135,6 +134,13 @@ def check_number_of_folds(dataset: str, splits: Collection[str], num_folds: int)
         )
 
 
+def with_fold(config: Config, fold: int) -> Config:
+    """The same configuration for another fold."""
+    changed = config.copy_and_resolve_references()
+    changed.data.fold = fold
+    return changed
+
+
 def validation_split(
     examples: Examples, *, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +161,9 @@ def validation_split(
     Raises:
         UsageError: If the fraction is out of range or there are too few groups.
     """
+    # A second to import, which a refused configuration need not wait.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if not 0 < fraction <= 0.5:
         raise UsageError(f"data.validation_fraction must be in (0, 0.5], got {fraction}")
     parts = round(1 / fraction)
