@@ -2,12 +2,13 @@
 
     python benchmarks/disentanglement.py --runs runs/*/seed_? --dataset synthetic_faces/64
 
-Each run's measurement is stored in a file of its own, and is not repeated when the command is given
-again; at the end all of them stand in `disentanglement.md` and `disentanglement.json`. Probes:
-`tdgan_jax/evaluation/disentanglement.py` says what the figures mean. Transfer, for runs with a
-generator: over all pairs of a face and an expression image of another person with another
-expression, judged by a plain classifier (`--expression-judge`, or trained here, with a seed that no
-run should have) and by an identity classifier that learned from other pictures of the same people.
+Each run's measurement is stored in a file of its own, and in the run folder for its report; it is
+not repeated when the command is given again. At the end all of them stand in `disentanglement.md`
+and `disentanglement.json`. Probes: `tdgan_jax/evaluation/disentanglement.py` says what the figures
+mean. Transfer, for runs with a generator: over all pairs of a face and an expression image of
+another person with another expression, judged by a plain classifier (`--expression-judge`, or
+trained here, with a seed that no run should have) and by an identity classifier that learned from
+other pictures of the same people.
 """
 
 import argparse
@@ -41,7 +42,13 @@ from tdgan_jax.evaluation.transfer_quality import (
     transfer_quality,
     unit_range,
 )
-from tdgan_jax.run_folder import RESULT_FILE, read_json, write_atomically, write_json
+from tdgan_jax.run_folder import (
+    DISENTANGLEMENT_FILE,
+    RESULT_FILE,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from tdgan_jax.train import train
 
 JUDGE_SEED = 1000
@@ -173,6 +180,7 @@ def stored_or_measured(
             return stored
     measurement = {"settings": settings} | measure(folder, args, judgings)
     write_json(path, measurement)
+    write_json(folder / DISENTANGLEMENT_FILE, measurement)  # for its report
     return measurement
 
 

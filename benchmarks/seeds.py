@@ -1,8 +1,9 @@
-"""Runs one configuration with several seeds and prints a table of test accuracies.
+"""Runs configurations with several seeds and prints tables of test accuracies.
 
     python benchmarks/seeds.py --config configs/tdgan_synthetic.py --seeds 0 1 2
 
-Finished runs are not repeated, unfinished ones go on.
+Finished runs are not repeated, unfinished ones go on. With several configurations the accuracies of
+their first recognisers are compared to those of the first configuration, seed by seed.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tdgan_jax.configuration import load_config
+from tdgan_jax.evaluation.comparisons import paired_difference
 from tdgan_jax.run_folder import recognisers
 
 ROOT = Path(__file__).parent.parent
@@ -22,22 +24,39 @@ ROOT = Path(__file__).parent.parent
 def main() -> int:
     """Trains each seed in turn; returns the first exit code that is not 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
+    parser.add_argument("--config", required=True, nargs="+", metavar="FILE[:VARIANT]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="parent of the run folders")
     args = parser.parse_args()
 
-    results = []
-    for seed in args.seeds:
-        workdir = args.runs / load_config(args.config).name / f"seed_{seed}"
-        command = [sys.executable, str(ROOT / "launch.py"), "--config", args.config]
-        command += ["--workdir", str(workdir), f"--config.seed={seed}"]
-        code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
-        if code:
-            return code
-        results.append(json.loads((workdir / "result.json").read_text()))
-    print(table(results))
+    results: dict[str, list[dict]] = {}
+    for config in args.config:
+        for seed in args.seeds:
+            workdir = args.runs / load_config(config).name / f"seed_{seed}"
+            command = [sys.executable, str(ROOT / "launch.py"), "--config", config]
+            command += ["--workdir", str(workdir), f"--config.seed={seed}"]
+            code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+            if code:
+                return code
+            results.setdefault(config, []).append(json.loads((workdir / "result.json").read_text()))
+    for config, of_it in results.items():
+        print(f"{config}\n\n{table(of_it)}\n")
+    for config in args.config[1:]:
+        print(f"{config}: {compared(results[args.config[0]], results[config])}")
     return 0
+
+
+def compared(first: list[dict], second: list[dict]) -> str:
+    """How far the first recognisers of two configurations lie apart, paired by seed."""
+    found = paired_difference(_by_seed(first), _by_seed(second), unit="seed")
+    if found is None:
+        return "no seed in common with the first configuration"
+    ends = "" if found.low is None else f", 95 % interval {found.low:+.3f} to {found.high:+.3f}"
+    return f"{found.mean:+.3f} against the first configuration, {found.num_pairs} pairs{ends}"
+
+
+def _by_seed(results: list[dict]) -> dict[str, float]:
+    return {str(r["seed"]): next(iter(recognisers(r).values()))["accuracy"] for r in results}
 
 
 def table(results: list[dict]) -> str:

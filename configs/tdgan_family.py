@@ -29,6 +29,7 @@ def tdgan_config() -> ConfigDict:
     config.data.faces.split = "train"
     # True: the faces are those of the training folds of the expressions' dataset; split is "".
     config.data.faces.follow_folds = False
+    config.data.faces.num_identities = 0  # the first so many people; 0: all of them
     config.data.expressions = ConfigDict()
     config.data.expressions.dataset = ""
     config.data.expressions.builder_config = ""
@@ -46,6 +47,7 @@ def tdgan_config() -> ConfigDict:
     config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
     config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
     config.data.num_workers = 0  # worker processes; 0: threads
+    config.data.allow_different_crops = False  # of faces and expressions, both cut out by prepare
 
     config.training = ConfigDict()
     config.training.epochs = 100

@@ -6,7 +6,7 @@ images = model.transfer("face.jpg", "expression.jpg")
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tdgan_jax.errors import UserError
 
@@ -38,6 +38,14 @@ class Model(Protocol):
     @property
     def image_channels(self) -> int:
         """Channels of the model's images: 1 (gray) or 3."""
+        ...
+
+    @property
+    def face_crop(self) -> "dict[str, Any] | None":
+        """How faces were cut out of photographs for the training, `faces.alignment.CropSettings`.
+
+        None where the training images are as their owner gives them.
+        """
         ...
 
     def predict(self, images: "Images") -> "tuple[list[str], np.ndarray]":
@@ -99,4 +107,8 @@ def load(path: str | Path) -> Model:
         from tdgan_jax.trained_models.tdgan_model import TdganModel
 
         return TdganModel(stored)
+    if stored.description.family == "ifgan":
+        from tdgan_jax.trained_models.ifgan_model import IfganModel
+
+        return IfganModel(stored)
     raise UserError(f"models of the family {stored.description.family!r} cannot be used this way")

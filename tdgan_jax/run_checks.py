@@ -14,7 +14,8 @@ from tdgan_jax.run_folder import CONFIG_FILE, read_json
 from tdgan_jax.steps.parallel import MAPPINGS
 
 SELECTIONS = ("validation", "test")
-NAME_FIELDS = ("expression_names", "identity_names")
+# What a checkpoint remembers of the data that it was trained on.
+DATA_FIELDS = ("expression_names", "identity_names", "crop")
 AT_LEAST_ONE = (
     "training.epochs",
     "training.batch_size",
@@ -66,6 +67,8 @@ def check_values(config: Config) -> None:
             raise UsageError(f"seed must not be negative, got {value}")
         if field == "model.dropout_rate" and not 0 <= value < 1:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
+        if field == "training.imagenet_weights" and value and not Path(str(value)).is_file():
+            raise UserError(f"training.imagenet_weights: there is no file {value}")
     check_protocol(config)
 
 
@@ -87,13 +90,13 @@ def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-def check_same_labels(stored: dict[str, Any], current: dict[str, Any]) -> None:
-    """Refuses a dataset whose classes or people are not those of the checkpoint.
+def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:
+    """Refuses a dataset whose classes, people or face crops are not those of the checkpoint.
 
     Raises:
-        UserError: If names or their order differ.
+        UserError: If names, their order or the settings of the crop differ.
     """
-    for field in NAME_FIELDS:
+    for field in DATA_FIELDS:
         if stored[field] != current[field]:
             raise UserError(
                 f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"

@@ -35,7 +35,14 @@ METRICS_FILE = "metrics.jsonl"
 RESULT_FILE = "result.json"
 CROSS_VALIDATION_FILE = "cross_validation.json"
 REPORT_FILE = "report.html"
+DISENTANGLEMENT_FILE = "disentanglement.json"
+PICTURES_FOLDER = "pictures"  # drawn from the trained model for the report: these three
+FEATURES_FILE = "features.json"
+ERRORS_FILE = "errors.json"
+INTERPOLATION_FILE = "interpolation.png"
 SAMPLES_FOLDER = "samples"
+AVERAGE_FACES_FILE = "average_faces.npz"  # of IF-GAN: its targets, and their picture
+AVERAGE_FACES_SHEET = "average_faces.png"
 CHECKPOINTS_FOLDER = "checkpoints"
 
 _MARKS = (CONFIG_FILE, METRICS_FILE, RESULT_FILE, CROSS_VALIDATION_FILE)

@@ -1,8 +1,9 @@
 """The one training loop: resume, step, log, evaluate, save, report.
 
 The start order: a run folder that holds a checkpoint is resumed, otherwise training starts from
-scratch. Every random draw is a function of the seed and the position, so that a resumed run ends
-with the same parameters as an uninterrupted one.
+the weights that the configuration names, otherwise from scratch. Every random draw is a function of
+the seed and the position, so that a resumed run ends with the same parameters as an uninterrupted
+one.
 """
 
 import signal
@@ -13,22 +14,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
 from tdgan_jax.configuration import Config, to_json
-from tdgan_jax.data.pipeline import PairBatch, training_batches
+from tdgan_jax.data.average_feed import AverageFaceFeed
+from tdgan_jax.data.average_identity import AverageFaces, save_average_faces
+from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
 from tdgan_jax.run_checks import (
-    NAME_FIELDS,
+    DATA_FIELDS,
     check_finite,
     check_same_config,
-    check_same_labels,
+    check_same_data,
     check_values,
 )
 from tdgan_jax.run_folder import (
+    AVERAGE_FACES_FILE,
+    AVERAGE_FACES_SHEET,
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
@@ -49,7 +55,6 @@ from tdgan_jax.steps.program import Program, make_program
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
 
-SAMPLE_ROWS = 3
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20
 
@@ -122,7 +127,7 @@ def open_run(
     check_values(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
-    data = load_training_data(config)
+    data = load_training_data(config, cache=workdir)
     if program is None or not program.fits(data.identity_names, data.expression_names):
         program = make_program(config, mesh, data.identity_names, data.expression_names)
     state = jax.eval_shape(program.init_state, jax.random.key(0))
@@ -133,6 +138,8 @@ def open_run(
     check_writable_with_space(workdir, needed)
     write_json(workdir / CONFIG_FILE, to_json(config))
     write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
+    if isinstance(data.feed, AverageFaceFeed):
+        _write_average_faces(data.feed.average_faces, workdir)
     return Run(config, workdir, data, program)
 
 
@@ -148,11 +155,13 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
     """
     config, data = run.config, run.data
     _say(f"{config.name}: {_describe(run)}", show_progress)
+    for remark in crop_remarks(config):
+        _say(f"note: {remark}", show_progress)
     state, progress = _run_epochs(run, show_progress)
     result = _result(config, progress)
     if config.data.num_folds:
         result["subjects"] = data.subjects
-    if config.evaluation.yardsticks:
+    if config.evaluation.get("yardsticks"):
         _say("yardsticks: ridge regression, head on a frozen random encoder", show_progress)
         result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
     write_json(run.workdir / RESULT_FILE, result)
@@ -174,19 +183,22 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         "seconds": 0.0,
         "expression_names": list(data.expression_names),
         "identity_names": list(data.identity_names),
+        "crop": None if data.crop is None else data.crop.as_json(),
         "by_selection": {},
     }
     if checkpoints.latest_step() is not None:
         state, restored = checkpoints.restore_latest(state)
-        check_same_labels(restored, progress)
+        check_same_data(restored, progress)
         progress = restored
+    elif family.with_given_weights is not None:
+        state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
     log = MetricsLog(run.workdir / METRICS_FILE)
     log.truncate_after(progress["step"] if progress["step"] else -1)
 
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
     step_key, sample_key = keys
-    sample_batch = _first_rows(next(training_batches(feed, epoch=0)))
+    sample_batch = jax.tree.map(lambda x: x[: family.sample_rows], next(feed.batches(epoch=0)))
     started = time.monotonic() - progress["seconds"]
     window: list[tuple[int, dict[str, jax.Array]]] = []
     window_started = time.monotonic()
@@ -205,7 +217,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         while progress["step"] < last_step:
             epoch, first_step = divmod(progress["step"], steps_per_epoch)
             for step_in_epoch, batch in enumerate(
-                training_batches(feed, epoch, first_step), start=first_step
+                feed.batches(epoch, first_step), start=first_step
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
                 updates = family.updates_due(step - 1, step_in_epoch)
@@ -235,7 +247,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     )
                     grid = sample_grid(
                         [columns[title] for title in family.sample_columns],
-                        max_rows=SAMPLE_ROWS,
+                        max_rows=family.sample_rows,
                         titles=family.sample_columns,
                     )
                     save_png(grid, sample_path(run.workdir, epoch, step))
@@ -288,8 +300,8 @@ def _select(
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            names = {field: progress[field] for field in NAME_FIELDS}
-            checkpoints.save_best(selection, record["step"], state.parameters, names)
+            of_the_data = {field: progress[field] for field in DATA_FIELDS}
+            checkpoints.save_best(selection, record["step"], state.parameters, of_the_data)
     return progress | {"by_selection": chosen}
 
 
@@ -304,16 +316,20 @@ def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_rows(batch: PairBatch) -> PairBatch:
-    return PairBatch(*(values[:SAMPLE_ROWS] for values in batch))
+def _write_average_faces(faces: AverageFaces, workdir: Path) -> None:
+    """Keeps IF-GAN's targets, and a picture of them for the report."""
+    save_average_faces(faces, workdir / AVERAGE_FACES_FILE)
+    present = [i for i, count in enumerate(faces.counts) if count]
+    tiles = [faces.images[i : i + 1].astype(np.float32) / 255 for i in present]
+    sheet = sample_grid(tiles, titles=[faces.names[i] for i in present])
+    save_png(sheet, workdir / AVERAGE_FACES_SHEET)
 
 
 def _describe(run: Run) -> str:
     feed, mesh = run.data.feed, run.program.mesh
     held_out = 0 if run.data.validation is None else len(run.data.validation.files)
     return (
-        f"{len(feed.expressions.files)} expression images, {len(feed.faces.files)} faces of "
-        f"{len(run.data.identity_names)} people, {held_out} for validation, "
+        f"{feed.contents}, {held_out} for validation, "
         f"{len(run.data.test.files)} for the test; {feed.steps_per_epoch} steps an epoch; "
         f"batch {feed.batch_size} = {mesh.size} x {feed.batch_size // mesh.size} on "
         f"{mesh.devices.flat[0].device_kind} ({run.config.parallel.mapping}, float32)"

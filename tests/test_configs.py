@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from configs import tdgan_ablations
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
@@ -17,6 +18,7 @@ FILES = {
     if "def get_config(" in path.read_text()
 }
 VARIANTS = {
+    "tdgan_ablations": ("", *tdgan_ablations.VARIANTS),
     "tdgan_synthetic": ("", "tiny", "long", "long_released"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released"),
     "tdgan_image_folder": ("", "tiny", "cpu"),

@@ -15,7 +15,7 @@ ALLOWED = {
     "data": {"faces"},
     "checkpoints": set(),
     "torch_weights": {"models"},
-    "steps": {"models", "losses"},
+    "steps": {"models", "losses", "torch_weights"},
     "evaluation": {"steps", "models", "losses", "data", "checkpoints"},
     "visualisation": {"evaluation"},
     "run_checks": {"steps", "data"},

@@ -55,6 +55,7 @@ def make_run(folder: Path, config=None) -> Path:
     names = {
         "expression_names": list(BASIC_EXPRESSIONS),
         "identity_names": list(IDENTITIES),
+        "crop": None,
     }
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoints.save_best("validation", 1, random_parameters(config), names)

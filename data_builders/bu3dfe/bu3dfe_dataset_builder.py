@@ -33,6 +33,7 @@ class Builder(PosedBuilder):
         "https://www.cs.binghamton.edu/~lijun/Research/3DFE/3DFE_Analysis.html"
     )
     HOMEPAGE = "https://www.cs.binghamton.edu/~lijun/Research/3DFE/3DFE_Analysis.html"
+    DETECT = "mtcnn"
     DOCUMENTED = {
         config.name: {"subjects": NUM_SUBJECTS}
         | dict.fromkeys(SIX_EXPRESSIONS, NUM_SUBJECTS * len(INTENSITIES))

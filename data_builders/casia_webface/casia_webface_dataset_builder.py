@@ -36,6 +36,7 @@ class Builder(ImageBuilder):
         "after a signed agreement; see data_builders/casia_webface/README.md"
     )
     HOMEPAGE = "https://arxiv.org/abs/1411.7923"
+    DETECT = "mtcnn"
     DOCUMENTED = {
         "20": {"images": 2894, "subjects": 20},
         "all": {"images": 494_414, "subjects": 10_575},

@@ -42,6 +42,7 @@ class Builder(PosedBuilder):
         "(cohn-kanade-images and Emotion_labels are needed)"
     )
     HOMEPAGE = "http://www.jeffcohn.net/resources/"
+    DETECT = "mtcnn"
     DOCUMENTED = {
         config.name: {name: PEAK_FRAMES * count for name, count in SEQUENCES.items()}
         | ({"neutral": sum(SEQUENCES.values())} if config.has_neutral else {})

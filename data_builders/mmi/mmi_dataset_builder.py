@@ -47,6 +47,7 @@ class Builder(PosedBuilder):
         "MMI is given to researchers who ask for an account: https://mmifacedb.eu"
     )
     HOMEPAGE = "https://mmifacedb.eu"
+    DETECT = "mtcnn"
     DOCUMENTED = {
         config.name: {
             "subjects": NUM_SUBJECTS,

@@ -28,6 +28,7 @@ class Builder(PosedBuilder):
         "ru.nl"
     )
     HOMEPAGE = "https://rafd.socsci.ru.nl"
+    DETECT = "mtcnn"
     DOCUMENTED = {
         "rafd": {"subjects": NUM_SUBJECTS}
         | dict.fromkeys(BASIC_EXPRESSIONS, NUM_SUBJECTS * NUM_GAZES)

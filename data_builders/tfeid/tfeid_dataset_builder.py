@@ -20,6 +20,7 @@ class Builder(PosedBuilder):
         "University, Taipei (http://bml.ym.edu.tw/tfeid); see data_builders/tfeid/README.md"
     )
     HOMEPAGE = "http://bml.ym.edu.tw/tfeid"
+    DETECT = "mtcnn"
     DOCUMENTED = {"tfeid": {"images": NUM_IMAGES, "subjects": NUM_SUBJECTS}}
 
     def list_images(self, tree: SourceTree) -> list[ListedImage]:

@@ -28,38 +28,98 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", default=None, help="its split (default: the run's test split)")
     parser.add_argument("--data-dir", default="", help="where prepared datasets are kept")
+    parser.add_argument(
+        "--allow-different-crops",
+        action="store_true",
+        help="evaluate although the dataset's faces are cut out otherwise than the model's",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a table, or JSON, with the figures of each recogniser."""
+    """Prints tables, or JSON, with the figures of each recogniser."""
     from tdgan_jax.cli.train import use_compilation_cache
     from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
     from tdgan_jax.run_folder import read_run
 
     use_compilation_cache()
-    has_folds = bool(read_run(args.run_folder).folds)
-    figures = (evaluate_folds if has_folds else evaluate_run)(
-        args.run_folder, dataset=args.dataset, split=args.split, data_dir=args.data_dir
+    run = read_run(args.run_folder)
+    figures = (evaluate_folds if run.folds else evaluate_run)(
+        args.run_folder,
+        dataset=args.dataset,
+        split=args.split,
+        data_dir=args.data_dir,
+        allow_different_crops=args.allow_different_crops,
     )
     if args.json:
         print(json.dumps(figures))
-    else:
-        print(folds_table(figures) if has_folds else table(figures))
+        return 0
+    print(folds_table(figures) if run.folds else table(figures))
+    if run.folds:
+        figures = {name: values["pooled"] for name, values in figures.items() if name != "folds"}
+    print("\n".join(["", classes_table(figures), "", *remarks(figures, run.config or {})]))
     return 0
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:
     """The figures as text, one row a recogniser."""
-    columns = ("accuracy", "mean_class_accuracy", "macro_f1", "num_examples")
-    lines = ["".join(f"{name:>24s}" for name in ("recogniser", *columns))]
+    columns = ("accuracy", "mean_class_accuracy", "macro_f1", "expected_calibration_error")
+    heads = ("recogniser", *columns[:-1], "calibration_error", "num_examples")
+    lines = ["".join(f"{head:>24s}" for head in heads)]
     for name, values in figures.items():
-        cells = [
-            f"{values[c]:24d}" if c == "num_examples" else f"{values[c]:24.4f}" for c in columns
-        ]
-        lines.append(f"{name:>24s}" + "".join(cells))
+        cells = "".join(f"{values[column]:24.4f}" for column in columns)
+        lines.append(f"{name:>24s}{cells}{values['num_examples']:24d}")
     return "\n".join(lines)
+
+
+def classes_table(figures: dict[str, dict[str, Any]]) -> str:
+    """Precision and recall of each class, two columns a recogniser; a dash where undefined."""
+    first = next(iter(figures.values()))
+    lines = [f"{'':>24s}" + "".join(f"{name:>32s}" for name in figures)]
+    lines.append(f"{'class':>24s}" + f"{'precision':>20s}{'recall':>12s}" * len(figures))
+    for label in first["labels"]:
+        cells = [
+            f"{'-' if value is None else format(value, '.4f'):>{width}s}"
+            for values in figures.values()
+            for value, width in (
+                (values["per_class"][label]["precision"], 20),
+                (values["per_class"][label]["recall"], 12),
+            )
+        ]
+        lines.append(f"{label:>24s}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def remarks(figures: dict[str, dict[str, Any]], config: dict[str, Any]) -> list[str]:
+    """Intervals, what chose the parameters, classes left out, and warnings: a line each.
+
+    Args:
+        figures: By recogniser.
+        config: The configuration of the run.
+    """
+    from tdgan_jax.evaluation.metrics import chance_warning
+
+    lines = []
+    for name, values in figures.items():
+        if interval := values.get("accuracy_interval"):
+            lines.append(
+                f"{name}: accuracy {values['accuracy']:.4f}, {interval['confidence']:.0%} interval "
+                f"{interval['low']:.4f} to {interval['high']:.4f} (bootstrap over "
+                f"{interval['num_units']} {interval['unit']}s, {interval['num_resamples']} "
+                "resamples)"
+            )
+    selection = config.get("evaluation", {}).get("selection")
+    optimistic = ", which is optimistic on that split" if selection == "test" else ""
+    lines.append(f"parameters chosen on: {selection}{optimistic}")
+    left_out = next(iter(figures.values())).get("left_out", {})
+    for owner, names in left_out.items():
+        if names:
+            lines.append(f"left out, classes of the {owner} alone: {', '.join(names)}")
+    for name, values in figures.items():
+        if warning := chance_warning(values):
+            lines.append(f"warning: {name}: {warning}")
+    return lines
 
 
 def folds_table(summary: dict[str, Any]) -> str:

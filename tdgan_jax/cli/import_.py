@@ -7,6 +7,7 @@ from typing import Any
 _EXAMPLES = """\
 examples:
   tdgan-jax import Dataset/examples --model tdgan --out released
+  tdgan-jax import exported_ifgan --model ifgan --out M
   tdgan-jax import weights.pth --model tdgan --labels happiness,sadness,neutral --out M
 """
 
@@ -17,7 +18,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "import",
         help="make a model out of PyTorch or safetensors weights",
         description="Reads state dicts (.pkl, .pth, .pt; nothing in a pickle is run) or "
-        "safetensors: a file for each network, named as in the released program, or one for all. "
+        "safetensors: a file for each network, named as in the released program (of IF-GAN: as in "
+        "an export), or one for all. "
         "Sizes are found in the weights; model.json, where it stands beside them, tells the rest.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -26,7 +28,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "source", type=Path, metavar="DIR", help="folder with the weights, or their one file"
     )
     parser.add_argument(
-        "--model", required=True, choices=("tdgan",), help="the system that they belong to"
+        "--model", required=True, choices=("tdgan", "ifgan"), help="the system that they belong to"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="M", help="the folder to make")
     parser.add_argument(

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_bar(args, None, unit="step", total=3) as bar:
         model = open_model(args)
-        find_faces = face_finder(args.detect)
+        find_faces = face_finder(args.detect, model.face_crop)
         faces = read_faces(args.face, find_faces)
         expressions = read_faces(args.expression, find_faces)
         bar.update()

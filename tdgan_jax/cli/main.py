@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tdgan_jax.cli import (
+    attention,
     doctor,
     evaluate,
     export,
@@ -30,6 +31,7 @@ COMMANDS = (
     predict,
     transfer,
     interpolate,
+    attention,
     export,
     import_,
     report,

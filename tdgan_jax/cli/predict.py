@@ -103,7 +103,7 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
     recognised = recognition.recognise(
         inputs.read_pictures(files, every=args.every),
         model,
-        face_finder(args.detect),
+        face_finder(args.detect, model.face_crop),
         batch_size=args.batch_size,
     )
     finished = progress_bar(

@@ -7,7 +7,7 @@ from tdgan_jax.errors import UserError
 
 _EXAMPLE = """\
 examples:
-  tdgan-jax report runs/tdgan_synthetic/seed_0
+  tdgan-jax report runs/tdgan_synthetic/seed_0 --pictures
   tdgan-jax report runs/tdgan_synthetic/seed_0 runs/tdgan_synthetic/seed_1 --out seeds.html
 """
 
@@ -30,6 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         type=Path,
         help="file to write; default: report.html in the first run folder, which is rewritten",
     )
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="first draw what takes the trained models and their test images: maps of the "
+        "features, the most confident errors, an interpolation; they stay in the run folders",
+    )
+    parser.add_argument("--data-dir", default="", help="prepared datasets, for --pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
     return parser
 
@@ -38,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Writes the report and prints its path.
 
     Raises:
-        UserError: A path is no run folder, or `--out` exists and `--overwrite` is not given.
+        UserError: A path is no run folder, `--out` exists and `--overwrite` is not given, or
+            pictures are asked for and a model or its dataset is missing.
     """
     # Imported here: matplotlib would slow down every other command's start.
     from tdgan_jax.run_folder import REPORT_FILE
@@ -50,5 +58,19 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.exists() and args.out.resolve() != own.resolve():
         if not args.overwrite:
             raise UserError(f"{args.out} exists; add --overwrite to replace it")
+    if args.pictures:
+        _draw_pictures(args.runs, args.data_dir)
     print(write_report(args.runs, args.out))
     return 0
+
+
+def _draw_pictures(folders: list[Path], data_dir: str) -> None:
+    """Of single runs; the folds of a cross-validation are drawn when they are given themselves."""
+    from tdgan_jax.cli.report_pictures import draw_pictures
+    from tdgan_jax.cli.train import use_compilation_cache
+    from tdgan_jax.run_folder import read_run
+
+    use_compilation_cache()
+    for folder in folders:
+        if not read_run(folder).folds:
+            draw_pictures(folder, data_dir=data_dir)

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.visualisation.grids import save_png
 
     model = open_model(args)
-    find_faces = face_finder(args.detect)
+    find_faces = face_finder(args.detect, model.face_crop)
     faces = read_faces(args.face, find_faces)
     expressions = read_faces(args.expression, find_faces)
     key = jax.random.key(args.seed)

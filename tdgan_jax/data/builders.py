@@ -313,8 +313,8 @@ def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
     Raises:
         UserError: If a dataset cannot be written.
     """
-    for source in (data.faces, data.expressions):
-        if needs_source(source.dataset):
+    for source in (data.get("faces"), data.expressions):
+        if source is None or needs_source(source.dataset):
             continue
         config, directory = source.builder_config or None, data.directory or None
         if new_builder(source.dataset, config, directory).data_path.exists():

@@ -5,6 +5,7 @@ all together by `in_memory` where they fit.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from tdgan_jax.errors import UserError
 Transform = Callable[[np.ndarray], np.ndarray]
 
 UNLABELLED = -1
+_HASH = re.compile("[0-9a-f]{64}")  # a group without a subject
 
 
 class Examples(NamedTuple):
@@ -33,6 +35,7 @@ class Examples(NamedTuple):
         files: `[N]` text.
         duplicated_in_train: bool `[N]`, test images that equal training images; None if the
             dataset does not say.
+        digests: `[N]` text, the hash of the encoded picture; None for images from elsewhere.
     """
 
     images: Sequence[np.ndarray]
@@ -43,6 +46,7 @@ class Examples(NamedTuple):
     groups: np.ndarray
     files: np.ndarray
     duplicated_in_train: np.ndarray | None
+    digests: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "Examples":
         """The examples at some positions."""
@@ -61,6 +65,7 @@ class Examples(NamedTuple):
             duplicated_in_train=None
             if self.duplicated_in_train is None
             else self.duplicated_in_train[indices],
+            digests=None if self.digests is None else self.digests[indices],
         )
 
 
@@ -121,6 +126,7 @@ def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
         groups=np.array([row["group"] for row in rows])[order],
         files=files[order],
         duplicated_in_train=duplicated,
+        digests=np.array([row["digest"] for row in rows])[order],
     )
 
 
@@ -133,12 +139,72 @@ def in_memory(examples: Examples, *, limit_bytes: int) -> Examples:
         return examples._replace(images=list(pool.map(images.__getitem__, range(len(images)))))
 
 
+class JoinedImages(Sequence):
+    """The images of several examples, one after the other, still read when they are asked for."""
+
+    def __init__(self, parts: Sequence[Sequence[np.ndarray]]):
+        """Takes the sequences."""
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: Any) -> Any:
+        """The image, uint8 `[H, W, C]`."""
+        part = int(np.searchsorted(self.ends, index, side="right"))
+        start = self.ends[part - 1] if part else 0
+        return self.parts[part][int(index) - int(start)]
+
+
+def joined(first: Examples, others: Sequence[Examples]) -> Examples:
+    """Examples one after the other, with the class names of the first; identities are dropped.
+
+    Args:
+        first: Examples whose classes the result has.
+        others: Examples whose classes are numbered in the same way.
+    """
+    parts = [first, *others]
+
+    def all_of(field: str) -> np.ndarray:
+        return np.concatenate([getattr(part, field) for part in parts])
+
+    return first._replace(
+        images=JoinedImages([part.images for part in parts]),
+        expressions=all_of("expressions"),
+        identities=np.full(sum(len(part.files) for part in parts), UNLABELLED, np.int32),
+        identity_names=(),
+        groups=all_of("groups"),
+        files=all_of("files"),
+        duplicated_in_train=None,
+        digests=all_of("digests"),
+    )
+
+
+def with_classes(examples: Examples, names: Sequence[str]) -> Examples:
+    """Those examples whose class is among some names, numbered in the order of these."""
+    number = {name: index for index, name in enumerate(names)}
+    table = np.array([number.get(name, UNLABELLED) for name in examples.expression_names], np.int32)
+    numbered = np.where(examples.expressions == UNLABELLED, UNLABELLED, table[examples.expressions])
+    renamed = examples._replace(
+        expressions=numbered.astype(np.int32), expression_names=tuple(names)
+    )
+    return with_expression(renamed)
+
+
 def _labels_and_group(row: dict[str, Any]) -> dict[str, Any]:
-    """A record without its image; the subject, or the image's hash, as its group."""
+    """A record with its image's hash in its place; the subject, or that hash, as its group."""
     labels = {name: value for name, value in row.items() if name not in ("image", "factors")}
     subject = _text(row.get("subject", ""))
-    labels["group"] = subject or hashlib.sha256(row["image"]).hexdigest()
+    labels["digest"] = hashlib.sha256(row["image"]).hexdigest()
+    labels["group"] = subject or labels["digest"]
     return labels
+
+
+def has_subjects(examples: Examples) -> bool:
+    """Whether every group is a subject, none the hash of a picture."""
+    return not any(_HASH.fullmatch(group) for group in np.unique(examples.groups))
 
 
 def _labels(builder: Any, rows: Sequence[Any], feature: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Image processing of training and inference (spec TDGAN 6.2), one place for all.
+"""Image processing of training and inference (specs TDGAN 6.2, IF-GAN 8), one place for all.
 
 Images are uint8 `[H, W, C]` in 0..255; C is 1 (gray) or 3.
 """
@@ -8,8 +8,11 @@ from PIL import Image
 
 # The papers cut 128 out of a shorter side of 144; other sizes keep the ratio.
 CROP_MARGIN = 144 / 128
-# Of evaluated images: the whole image, or its middle at the scale of the training.
-TEST_TRANSFORMS = ("resize", "centre_crop")
+# IF-GAN cuts 224 out of a square of 256.
+SQUARE_MARGIN = 256 / 224
+# Of evaluated images: the whole image, or its middle at the scale of the training (TDGAN's, or
+# IF-GAN's squares).
+TEST_TRANSFORMS = ("resize", "centre_crop", "square_centre_crop")
 
 
 def to_pil(image: np.ndarray, channels: int) -> Image.Image:
@@ -38,6 +41,11 @@ def resize_shorter_side(image: np.ndarray, size_px: int, channels: int) -> np.nd
     return to_array(pil.resize((width, height), Image.Resampling.BILINEAR))
 
 
+def resize_square(image: np.ndarray, size_px: int, channels: int) -> np.ndarray:
+    """Resizes to a square of 256/224 of `size_px`, whatever the aspect ratio (spec IF-GAN 8)."""
+    return resize_exactly(image, round(size_px * SQUARE_MARGIN), channels)
+
+
 def centre_crop(image: np.ndarray, size_px: int) -> np.ndarray:
     """Cuts `[size_px, size_px, C]` out of the middle."""
     top = (image.shape[0] - size_px) // 2
@@ -51,6 +59,8 @@ def transform_for_test(
     """Brings an image to `[size_px, size_px, channels]` as one of `TEST_TRANSFORMS` says."""
     if test_transform == "resize":
         return resize_exactly(image, size_px, channels)
+    if test_transform == "square_centre_crop":
+        return centre_crop(resize_square(image, size_px, channels), size_px)
     return centre_crop(resize_shorter_side(image, size_px, channels), size_px)
 
 
@@ -62,3 +72,12 @@ def random_crop_and_flip(
     left = generator.integers(image.shape[1] - size_px + 1)
     crop = image[top : top + size_px, left : left + size_px]
     return crop[:, ::-1] if generator.integers(2) else crop
+
+
+def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
+    """Turns an image counter-clockwise about its middle, bilinear; its edge goes on outwards."""
+    margin = max(image.shape[:2]) // 4  # more than what small angles bring in
+    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    turned = to_pil(padded, image.shape[-1]).rotate(degrees, Image.Resampling.BILINEAR)
+    height, width = image.shape[:2]
+    return to_array(turned)[margin : margin + height, margin : margin + width]

@@ -1,11 +1,12 @@
 """Batches of face and expression pairs for training, padded batches for evaluation.
 
-The position of a run is `(epoch, step)`: order, pairing, crop and flip are pure functions of the
-seed, the epoch and the index of the pair, so that a resumed run sees what it would have seen.
+Each family has a feed of its own; `Feed` is what the loop asks of it. The position of a run is
+`(epoch, step)`: order, pairing, crop and flip are pure functions of the seed, the epoch and the
+index of the pair, so that a resumed run sees what it would have seen.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import grain
 import numpy as np
@@ -15,6 +16,39 @@ from tdgan_jax.data.images import centre_crop, random_crop_and_flip
 from tdgan_jax.errors import UsageError
 
 PAIRINGS = ("fixed", "random")
+
+
+class Feed(Protocol):
+    """Source of a run's training batches."""
+
+    @property
+    def expressions(self) -> Examples:
+        """The images whose expressions are learned."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        """Names of the people that the family tells apart; empty without a face branch."""
+        ...
+
+    @property
+    def contents(self) -> str:
+        """What it holds, in words."""
+        ...
+
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Any]:
+        """The batches of an epoch from a step on, named tuples of arrays with N rows each."""
+        ...
 
 
 class PairBatch(NamedTuple):
@@ -72,8 +106,30 @@ class PairFeed(NamedTuple):
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(self.num_pairs, self.batch_size)
-        return full + bool(rest and self.pad_last_batch)
+        return num_batches(self.num_pairs, self.batch_size, pad_last_batch=self.pad_last_batch)
+
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        """Names of the people of the face branch in the face discriminator's order."""
+        return self.faces.identity_names
+
+    @property
+    def contents(self) -> str:
+        """What it holds, in words."""
+        return (
+            f"{len(self.expressions.files)} expression images, {len(self.faces.files)} faces of "
+            f"{len(self.identity_names)} people"
+        )
+
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
+        """See `training_batches`."""
+        return training_batches(self, epoch, first_step)
+
+
+def num_batches(num_examples: int, batch_size: int, *, pad_last_batch: bool) -> int:
+    """Batches in an epoch of so many examples."""
+    full, rest = divmod(num_examples, batch_size)
+    return full + bool(rest and pad_last_batch)
 
 
 def check_feed(feed: PairFeed) -> None:
@@ -138,17 +194,52 @@ def training_batches(feed: PairFeed, epoch: int, first_step: int = 0) -> Iterato
         )
         return _padded(batch, feed.batch_size)
 
-    shuffle_seed = int(np.random.SeedSequence([feed.seed, epoch]).generate_state(1)[0])
+    return shuffled_batches(
+        assemble,
+        num_examples=feed.num_pairs,
+        batch_size=feed.batch_size,
+        pad_last_batch=feed.pad_last_batch,
+        seed=feed.seed,
+        epoch=epoch,
+        first_step=first_step,
+        num_workers=feed.num_workers,
+    )
+
+
+def shuffled_batches(
+    assemble: Callable[[np.ndarray], Any],
+    *,
+    num_examples: int,
+    batch_size: int,
+    pad_last_batch: bool,
+    seed: int,
+    epoch: int,
+    first_step: int,
+    num_workers: int,
+) -> Iterator[Any]:
+    """The batches of one epoch from a step on, made some in advance.
+
+    Args:
+        assemble: Makes a batch from the indices of its examples; the last one may have fewer.
+        num_examples: Examples in an epoch.
+        batch_size: N.
+        pad_last_batch: Keeps the last, partial batch.
+        seed: With the epoch, of the order.
+        epoch: Epoch, from 0.
+        first_step: Batches to leave out.
+        num_workers: Worker processes; 0: threads of this process.
+    """
+    shuffle_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     batches = (
-        grain.MapDataset.range(feed.num_pairs)
+        grain.MapDataset.range(num_examples)
         .shuffle(seed=shuffle_seed)
-        .batch(feed.batch_size, drop_remainder=not feed.pad_last_batch)
+        .batch(batch_size, drop_remainder=not pad_last_batch)
         .map(assemble)
     )[first_step:]
     # Some batches ahead: enough to hide a slow one, few enough for memory.
     stream = batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=8))
-    if feed.num_workers:
-        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=feed.num_workers))
+    if num_workers:
+        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
     return iter(stream)
 
 
@@ -170,14 +261,23 @@ def _load_pair(
 
 
 def _padded(batch: PairBatch, size: int) -> PairBatch:
-    missing = size - len(batch.weight)
-    if not missing:
-        return batch
-    weight = np.concatenate([batch.weight, np.zeros(missing, np.float32)])
-    repeated = [np.concatenate([x, np.repeat(x[:1], missing, axis=0)]) for x in batch]
-    return PairBatch(*repeated)._replace(
-        weight=weight * (size / len(batch.weight)), position=np.arange(size, dtype=np.int32)
+    rows = len(batch.weight)
+    filled = [padded_rows(values, size) for values in batch]
+    return PairBatch(*filled)._replace(
+        weight=padded_weight(rows, size), position=np.arange(size, dtype=np.int32)
     )
+
+
+def padded_rows(values: np.ndarray, size: int) -> np.ndarray:
+    """An array with as many rows as wanted: the first one repeated at the end."""
+    return np.concatenate([values, np.repeat(values[:1], size - len(values), axis=0)])
+
+
+def padded_weight(num_rows: int, size: int) -> np.ndarray:
+    """float32 `[size]` of mean 1: equal for the rows that count, 0 for the padding after them."""
+    weight = np.zeros(size, np.float32)
+    weight[:num_rows] = size / num_rows
+    return weight
 
 
 def evaluation_batches(examples: Examples, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:

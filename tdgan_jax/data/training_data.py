@@ -1,31 +1,43 @@
 """The examples of a run, loaded and divided as its configuration says."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tdgan_jax.configuration import Config
+from tdgan_jax.data.average_feed import AverageFaceFeed, check_average_face_feed
+from tdgan_jax.data.average_identity import average_faces, check_complete
 from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
     Examples,
     Transform,
     in_memory,
+    joined,
     load_examples,
+    with_classes,
     with_compact_identities,
     with_expression,
     with_transform,
 )
 from tdgan_jax.data.folds import assert_disjoint, fold_name
 from tdgan_jax.data.images import (
+    SQUARE_MARGIN,
     TEST_TRANSFORMS,
     resize_exactly,
     resize_shorter_side,
+    resize_square,
     transform_for_test,
 )
-from tdgan_jax.data.pipeline import PairFeed, check_feed
+from tdgan_jax.data.pipeline import Feed, PairFeed, check_feed
 from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import AVERAGE_FACES_FILE
+
+if TYPE_CHECKING:
+    from tdgan_jax.faces.alignment import CropSettings
 
 VALIDATION_SEED = 0
 
@@ -37,11 +49,13 @@ class TrainingData(NamedTuple):
         feed: Source of the training batches.
         validation: What the model is chosen on, transformed as for the test; None without one.
         test: The test split.
+        crop: How the faces of the expression images were cut out; None: as their owner gives them.
     """
 
-    feed: PairFeed
+    feed: Feed
     validation: Examples | None
     test: Examples
+    crop: "CropSettings | None" = None
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -50,8 +64,8 @@ class TrainingData(NamedTuple):
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """Names of the people of the face branch in the face discriminator's order."""
-        return self.feed.faces.identity_names
+        """Names of the people that the family tells apart; empty without a face branch."""
+        return self.feed.identity_names
 
     @property
     def subjects(self) -> dict[str, list[str]]:
@@ -98,11 +112,15 @@ def load_test_examples(config: Config, dataset: str, builder_config: str, split:
     return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
 
 
-def load_training_data(config: Config) -> TrainingData:
-    """Loads faces, expressions and test images.
+def load_training_data(config: Config, cache: Path | None = None) -> TrainingData:
+    """Loads what a run trains and is chosen and tested on.
 
-    No subject of a fold stands in two parts, and no image of a validation or test subject is among
-    the faces where faces and expressions are of one dataset.
+    No subject of a fold stands in two parts. No image of a validation or test subject is among the
+    faces where faces and expressions are of one dataset, nor in an average face.
+
+    Args:
+        config: A configuration; with folds, one that names a fold.
+        cache: A run folder that may hold average faces of these images.
 
     Raises:
         UserError: If a dataset is not prepared, lacks the labels that its branch needs, or has a
@@ -114,6 +132,7 @@ def load_training_data(config: Config) -> TrainingData:
     if config.data.num_folds:
         builder = _open(config, source.dataset, source.builder_config)
         check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
+    crop = training_crop(config)
     fit, validation = _load_expressions(config)
     test = load_test_examples(config, source.dataset, source.builder_config, split)
     if test.expression_names != fit.expression_names:
@@ -121,9 +140,22 @@ def load_training_data(config: Config) -> TrainingData:
             f"the test split's classes {test.expression_names} are not those of the training "
             f"split {fit.expression_names}"
         )
+    if config.family == "ifgan":
+        feed: Feed = _average_face_feed(config, fit, cache)
+    else:
+        feed = _pair_feed(config, fit, validation, test)
+    data = TrainingData(feed, validation, test, crop)
+    if config.data.num_folds:
+        assert_disjoint(data.subjects)
+    return data
+
+
+def _pair_feed(
+    config: Config, fit: Examples, validation: Examples | None, test: Examples
+) -> PairFeed:
     feed = PairFeed(
         faces=_load_faces(config, validation, test),
-        expressions=fit,
+        expressions=in_memory(fit, limit_bytes=config.data.memory_limit_bytes),
         image_size_px=config.model.image_size_px,
         batch_size=config.training.batch_size,
         seed=config.seed,
@@ -133,10 +165,73 @@ def load_training_data(config: Config) -> TrainingData:
         num_workers=config.data.num_workers,
     )
     check_feed(feed)
-    data = TrainingData(feed, validation, test)
-    if config.data.num_folds:
-        assert_disjoint(data.subjects)
-    return data
+    return feed
+
+
+def _average_face_feed(config: Config, fit: Examples, cache: Path | None) -> AverageFaceFeed:
+    """Images to learn from, those of additional datasets among them, and their average faces."""
+    data, size = config.data, config.model.image_size_px
+    others = _load_whole_datasets(config, data.additional_training_datasets, fit)
+    expressions = in_memory(
+        joined(fit, others) if others else fit, limit_bytes=data.memory_limit_bytes
+    )
+    if data.average_identity_datasets:
+        first, *rest = _load_whole_datasets(config, data.average_identity_datasets, fit)
+        averaged = joined(first, rest)
+    else:
+        averaged = fit if others and not data.average_additional_datasets else expressions
+    loaded_px = round(size * SQUARE_MARGIN)
+    faces = average_faces(
+        averaged,
+        image_shape=(loaded_px, loaded_px, config.model.image_channels),
+        cached=None if cache is None else cache / AVERAGE_FACES_FILE,
+    )
+    check_complete(faces, expressions)
+    feed = AverageFaceFeed(
+        expressions=expressions,
+        average_faces=faces,
+        image_size_px=size,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        rotation_degrees=data.rotation_degrees,
+        rotation=data.rotation,
+        target_crop=data.target_crop,
+        pad_last_batch=data.pad_last_batch,
+        num_workers=data.num_workers,
+    )
+    check_average_face_feed(feed)
+    return feed
+
+
+def _load_whole_datasets(config: Config, names: str, fit: Examples) -> list[Examples]:
+    """All images of other datasets whose class is one of this training's.
+
+    Of a set without folds the owner's training split is taken alone. Its images are one group: who
+    they show is of no account here.
+
+    Args:
+        config: The configuration.
+        names: Datasets as `NAME` or `NAME/CONFIG`, separated by commas.
+        fit: The training's own images.
+
+    Raises:
+        UsageError: If the training's own dataset is among them, whose test images would be too.
+    """
+    loaded = []
+    for text in filter(None, (part.strip() for part in names.split(","))):
+        name, _, builder_config = text.partition("/")
+        if config.data.num_folds and name == config.data.expressions.dataset:
+            raise UsageError(
+                f"{name} is the dataset of the cross-validation: as a whole it holds the test "
+                "subjects; name other datasets"
+            )
+        splits = _open(config, name, builder_config).info.splits
+        folds = [split for split in splits if split.startswith("fold_")]
+        split = "+".join(sorted(folds)) or "train"
+        examples = _load_labelled(config, name, builder_config, split, _enlarged(config))
+        examples = with_classes(examples, fit.expression_names)
+        loaded.append(examples._replace(groups=np.full(len(examples.files), f"all of {text}")))
+    return loaded
 
 
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
@@ -192,6 +287,9 @@ def _load_faces(config: Config, validation: Examples | None, test: Examples) -> 
     faces = with_compact_identities(faces)
     if not len(faces.files):
         raise UserError(f"dataset {source.dataset} has no identities; the face branch needs them")
+    if source.num_identities:
+        kept = np.flatnonzero(faces.identities < source.num_identities)
+        faces = with_compact_identities(faces.select(kept))
     if source.dataset == config.data.expressions.dataset:
         check_faces_apart(faces, validation, test)
     return in_memory(faces, limit_bytes=config.data.memory_limit_bytes)
@@ -219,16 +317,11 @@ def check_faces_apart(faces: Examples, validation: Examples | None, test: Exampl
 
 
 def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
-    """The examples to fit, and those to choose the model by."""
+    """The examples to fit, still on disk, and those to choose the model by."""
     source = config.data.expressions
     splits = splits_of(config)
     load = partial(_load_labelled, config, source.dataset, source.builder_config)
-    enlarge = partial(
-        resize_shorter_side,
-        size_px=config.model.image_size_px,
-        channels=config.model.image_channels,
-    )
-    fit = load(splits.train, enlarge)
+    fit = load(splits.train, _enlarged(config))
     validation = None
     # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
@@ -242,4 +335,13 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     limit = config.data.memory_limit_bytes
     if validation is not None:
         validation = in_memory(validation, limit_bytes=limit)
-    return in_memory(fit, limit_bytes=limit), validation
+    return fit, validation
+
+
+def _enlarged(config: Config) -> Transform:
+    """The transform of training images, which are cropped later."""
+    return partial(
+        resize_square if config.family == "ifgan" else resize_shorter_side,
+        size_px=config.model.image_size_px,
+        channels=config.model.image_channels,
+    )

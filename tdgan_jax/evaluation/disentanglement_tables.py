@@ -48,7 +48,7 @@ def disentanglement_tables(measurements: Sequence[Measurement]) -> str:
     if any(transfers.values()):
         sections.append("## Transfer\n\n" + transfer_table(transfers))
     if any(seed["matrix"]["expression"]["factors"] for seed in measurements):
-        by_kind = factor_table(groups, _by_kind)
+        by_kind = factor_table(groups, factors_by_kind)
         sections.append("## Factors by kind: mean R², negative ones counted as 0\n\n" + by_kind)
         sections.append("## Every factor: R²\n\n" + factor_table(groups, dict))
     return "\n\n".join(sections) + "\n"
@@ -119,8 +119,8 @@ def factor_table(
     )
 
 
-def _by_kind(factors: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Means over the factors whose names begin alike, `expression/...`."""
+def factors_by_kind(factors: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Means of R^2 over the factors whose names begin alike, `expression/...`; at least 0 each."""
     kinds: dict[str, list[float]] = {}
     for name, explained in factors.items():
         if explained is not None:

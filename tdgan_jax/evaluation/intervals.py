@@ -1,5 +1,8 @@
 """How far an accuracy could lie from what one test set shows."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from scipy.stats import bootstrap
 
@@ -27,9 +30,19 @@ def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, f
     if len(total) == 1:
         accuracy = float(np.mean(correct))
         return accuracy, accuracy
+    return bootstrap_ratio(right, total)
+
+
+def bootstrap_ratio(numerators: np.ndarray, denominators: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval of the ratio of two sums when their terms are resampled together.
+
+    Args:
+        numerators: float `[G]`, of each group; two groups at least.
+        denominators: float `[G]`.
+    """
     result = bootstrap(
-        (right, total),
-        lambda right, total, axis: right.sum(axis) / total.sum(axis),
+        (numerators, denominators),
+        lambda above, below, axis: above.sum(axis) / below.sum(axis),
         paired=True,
         n_resamples=NUM_RESAMPLES,
         batch=100,  # bounds the memory: that many resamples of the groups at once
@@ -38,3 +51,58 @@ def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, f
         rng=np.random.default_rng(0),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def interval_fields(correct: np.ndarray, groups: np.ndarray, *, unit: str) -> dict[str, Any] | None:
+    """An accuracy's interval with how it was computed, as `result.json` holds it.
+
+    Args:
+        correct: bool `[N]`.
+        groups: `[N]`, see `accuracy_interval`.
+        unit: What a group is: "subject" or "image".
+
+    Returns:
+        `low` and `high` in 0..1, `confidence`, `unit`, `num_units` and `num_resamples`; None with
+        a single group, which tells nothing about others.
+    """
+    num_units = len(np.unique(groups))
+    if num_units < 2:
+        return None
+    low, high = accuracy_interval(correct, groups)
+    return {
+        "low": low,
+        "high": high,
+        "confidence": CONFIDENCE_LEVEL,
+        "unit": unit,
+        "num_units": num_units,
+        "num_resamples": NUM_RESAMPLES,
+    }
+
+
+def subject_counts(correct: np.ndarray, subjects: np.ndarray) -> dict[str, list[int]]:
+    """Right answers and examples of each subject, `{name: [right, all]}`, in the names' order.
+
+    Args:
+        correct: bool `[N]`.
+        subjects: text `[N]`.
+    """
+    names, index = np.unique(subjects, return_inverse=True)
+    right = np.bincount(index, weights=correct).astype(int).tolist()
+    everything = np.bincount(index).tolist()
+    return {
+        str(name): [*counts]
+        for name, counts in zip(names, zip(right, everything, strict=True), strict=True)
+    }
+
+
+def pooled_interval(per_subject: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+    """`interval_fields` of answers that were counted by subject.
+
+    Args:
+        per_subject: As `subject_counts` gives it.
+    """
+    correct, subjects = [], []
+    for name, (right, everything) in per_subject.items():
+        correct += [True] * right + [False] * (everything - right)
+        subjects += [name] * everything
+    return interval_fields(np.array(correct), np.array(subjects), unit="subject")

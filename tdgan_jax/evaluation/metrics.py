@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from tdgan_jax.evaluation.intervals import pooled_interval
 from tdgan_jax.run_folder import recognisers
 
 SUMMARISED_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
@@ -30,8 +31,9 @@ def recognition_metrics(
 
     Returns:
         `accuracy`, `mean_class_accuracy` and `macro_f1` in 0..1; `cross_entropy` (mean, in nats);
-        `expected_calibration_error` in 0..1; `confusion_matrix` (C x C counts, a row is a true
-        class); `labels` (the names in order); `num_examples`; and `per_class`, which gives
+        `expected_calibration_error` in 0..1 and `calibration_bins`, what it is the mean of;
+        `confusion_matrix` (C x C counts, a row is a true class); `labels` (the names in order);
+        `num_examples`; and `per_class`, which gives
         `precision`, `recall` and `num_examples` by class name. Precision is None for a class that
         was never answered, recall is None for a class without examples.
 
@@ -44,16 +46,18 @@ def recognition_metrics(
     _check(labels, logits, label_names)
     log_probabilities = _log_softmax(logits)
     answers = logits.argmax(axis=1)
+    bins = calibration_bins(labels, np.exp(log_probabilities))
     return _figures(labels, answers, label_names) | {
         "cross_entropy": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-        "expected_calibration_error": expected_calibration_error(labels, np.exp(log_probabilities)),
+        "expected_calibration_error": expected_calibration_error(bins),
+        "calibration_bins": bins,
     }
 
 
-def expected_calibration_error(
+def calibration_bins(
     labels: np.ndarray, probabilities: np.ndarray, num_bins: int = 15
-) -> float:
-    """Mean gap between confidence and accuracy (Guo et al. 2017, equation 3).
+) -> list[dict[str, Any]]:
+    """Confidence and accuracy of answers of about equal confidence.
 
     Args:
         labels: True classes, integers [N].
@@ -61,13 +65,37 @@ def expected_calibration_error(
         num_bins: Number of confidence bins of equal width.
 
     Returns:
-        The gap in 0..1, each bin weighted by its number of examples.
+        The bins that hold examples, from the lowest on: mean `confidence` and `accuracy` in 0..1,
+        `num_examples`.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    counts = np.bincount(bins)
+    confidences = np.bincount(bins, weights=confidence)
+    right = np.bincount(bins, weights=correct)
+    return [
+        {
+            "confidence": float(confidences[index] / counts[index]),
+            "accuracy": float(right[index] / counts[index]),
+            "num_examples": int(counts[index]),
+        }
+        for index in np.flatnonzero(counts)
+    ]
+
+
+def expected_calibration_error(bins: Sequence[Mapping[str, Any]]) -> float:
+    """Mean gap between confidence and accuracy (Guo et al. 2017, equation 3).
+
+    Args:
+        bins: `calibration_bins`.
+
+    Returns:
+        The gap in 0..1, each bin weighted by its number of examples.
+    """
+    counts = [bin["num_examples"] for bin in bins]
+    gaps = [abs(bin["accuracy"] - bin["confidence"]) for bin in bins]
+    return float(np.average(gaps, weights=counts))
 
 
 def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,7 +107,8 @@ def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> d
     Returns:
         `folds` (the names) and for every recogniser that all folds have: for accuracy, mean class
         accuracy and macro F1 `{"per_fold", "mean", "standard_deviation", "pooled"}`, and `pooled`,
-        the figures of all folds' test examples taken as one set (confusion matrices added). The
+        the figures of all folds' test examples taken as one set (confusion matrices added; where
+        the folds name their subjects, `accuracy_interval` over all of them and `per_subject`). The
         deviation is the sample's (n - 1), 0 for a single fold.
 
     Raises:
@@ -97,11 +126,61 @@ def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> d
         matrix = np.sum([fold[name]["confusion_matrix"] for fold in folds], axis=0)
         true_class, answer = np.indices(matrix.shape).reshape(2, -1)
         pooled = _figures(true_class, answer, first["labels"], counts=matrix.ravel())
+        pooled |= _pooled_subjects([fold[name].get("per_subject") for fold in folds])
         summary[name] = {"pooled": pooled} | {
             figure: _spread([fold[name][figure] for fold in folds]) | {"pooled": pooled[figure]}
             for figure in SUMMARISED_FIGURES
         }
     return summary
+
+
+def majority_answer(figures: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The most frequent class and the accuracy of always answering it; None without a matrix."""
+    counts = [sum(row) for row in figures.get("confusion_matrix") or []]
+    if not sum(counts):
+        return None
+    most = max(counts)
+    return figures["labels"][counts.index(most)], most / sum(counts)
+
+
+def chance_warning(figures: Mapping[str, Any]) -> str | None:
+    """Says that an accuracy is at, near or below that of always answering the same class.
+
+    Near means that its interval reaches down to it.
+
+    Args:
+        figures: Of one recogniser, as `result.json` holds them.
+
+    Returns:
+        A sentence that begins with the accuracy; None if there is nothing to warn of.
+    """
+    majority = majority_answer(figures)
+    if majority is None:
+        return None
+    label, chance = majority
+    accuracy, interval = figures["accuracy"], figures.get("accuracy_interval")
+    if accuracy <= chance:
+        found = "no better than"
+    elif interval is not None and interval["low"] <= chance:
+        found = f"({interval['low']:.3f} to {interval['high']:.3f}) hardly better than"
+    else:
+        return None
+    return (
+        f"{accuracy:.3f} is {found} always answering “{label}” ({chance:.3f}). "
+        "Too little training, or is the label order wrong?"
+    )
+
+
+def _pooled_subjects(per_fold: Sequence[Mapping[str, Sequence[int]] | None]) -> dict[str, Any]:
+    known = [counts for counts in per_fold if counts is not None]
+    if len(known) < len(per_fold):
+        return {}
+    per_subject: dict[str, list[int]] = {}
+    for counts in known:
+        for name, (right, everything) in counts.items():
+            before = per_subject.get(name, [0, 0])
+            per_subject[name] = [before[0] + right, before[1] + everything]
+    return {"accuracy_interval": pooled_interval(per_subject), "per_subject": per_subject}
 
 
 def _check(labels: np.ndarray, logits: np.ndarray, label_names: Sequence[str]) -> None:

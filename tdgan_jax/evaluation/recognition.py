@@ -7,8 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.examples import Examples, has_subjects
 from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
 from tdgan_jax.steps.parallel import shard_batch
 
@@ -50,23 +51,34 @@ def recognition_figures(
 ) -> dict[str, dict[str, Any]]:
     """Figures of each recogniser, as `result.json` holds them.
 
-    Where the dataset knows which test images equal training images, `without_duplicates` repeats
-    the figures without them.
+    Beside those of `recognition_metrics`: `accuracy_interval`, a bootstrap over subjects where all
+    are known, else over images; and then `per_subject`, `{name: [right, all]}`. Where the dataset
+    knows which test images equal training images, `without_duplicates` repeats the figures without
+    them.
 
     Args:
         logits: Recogniser to logits `[N, classes]`.
         examples: The N examples.
         label_names: Names of the classes in the logits' order.
     """
-    figures = {
-        name: recognition_metrics(examples.expressions, values, label_names)
-        for name, values in logits.items()
-    }
+    figures = {name: _figures(values, examples, label_names) for name, values in logits.items()}
     duplicated = examples.duplicated_in_train
     if duplicated is not None and duplicated.any() and not duplicated.all():
-        kept = ~duplicated
+        kept = np.flatnonzero(~duplicated)
         for name, values in logits.items():
-            figures[name]["without_duplicates"] = recognition_metrics(
-                examples.expressions[kept], values[kept], label_names
+            figures[name]["without_duplicates"] = _figures(
+                values[kept], examples.select(kept), label_names
             )
+    return figures
+
+
+def _figures(logits: np.ndarray, examples: Examples, label_names: Sequence[str]) -> dict[str, Any]:
+    figures = recognition_metrics(examples.expressions, logits, label_names)
+    correct = logits.argmax(axis=1) == examples.expressions
+    by_subject = has_subjects(examples)
+    figures["accuracy_interval"] = interval_fields(
+        correct, examples.groups, unit="subject" if by_subject else "image"
+    )
+    if by_subject:
+        figures["per_subject"] = subject_counts(correct, examples.groups)
     return figures

@@ -1,7 +1,8 @@
 """Evaluates what a run folder holds, without training."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config
+from tdgan_jax.data.crops import check_dataset_crop
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.folds import fold_name
 from tdgan_jax.data.splits import splits_of
@@ -22,27 +24,44 @@ from tdgan_jax.steps.program import Program, make_program
 
 
 def evaluate_run(
-    folder: Path, *, dataset: str | None = None, split: str | None = None, data_dir: str = ""
+    folder: Path,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+    data_dir: str = "",
+    allow_different_crops: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Figures of a run's selected parameters.
+
+    Where a dataset has other classes than the model, both are reduced to those that they share by
+    name: examples of other classes are left out, and the model cannot answer other classes.
 
     Args:
         folder: A run folder with at least one finished epoch.
         dataset: Another prepared dataset as `name` or `name/config`; the run's own by default.
         split: A split of it; the run's test split by default, `test` for another dataset.
         data_dir: Where prepared datasets are kept; the run's setting if empty.
+        allow_different_crops: Also evaluates on faces that are cut out otherwise than those that
+            the model was trained on.
 
     Returns:
-        Recogniser to figures, as in `result.json`.
+        Recogniser to figures, as in `result.json`; with `left_out`, the names of the classes that
+        only the `model` or only the `dataset` has, if there are any.
 
     Raises:
-        UserError: If the folder holds no such run, or the dataset's classes are other ones.
+        UserError: If the folder holds no such run, the dataset shares fewer than two classes with
+            it, or its faces are cut out otherwise.
     """
-    return _evaluate(folder, dataset, split, data_dir, None)[0]
+    return _evaluate(folder, dataset, split, data_dir, allow_different_crops, None)[0]
 
 
 def evaluate_folds(
-    folder: Path, *, dataset: str | None = None, split: str | None = None, data_dir: str = ""
+    folder: Path,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+    data_dir: str = "",
+    allow_different_crops: bool = False,
 ) -> dict[str, Any]:
     """Figures of a cross-validation: each fold's selected parameters on its own test part.
 
@@ -52,12 +71,15 @@ def evaluate_folds(
             each fold.
         split: A split of that dataset, `test` by default.
         data_dir: Where prepared datasets are kept; the run's setting if empty.
+        allow_different_crops: Also evaluates on faces that are cut out otherwise than those that
+            the model was trained on.
 
     Returns:
         `cross_validation_summary` of the folds.
 
     Raises:
-        UserError: If a fold holds no such run, or the dataset's classes are other ones.
+        UserError: If a fold holds no such run, the dataset shares fewer than two classes with it,
+            or its faces are cut out otherwise.
         UsageError: If a split of the folds' own dataset is named: most of it trained most folds.
     """
     if split is not None and dataset is None:
@@ -70,12 +92,19 @@ def evaluate_folds(
         raise UserError(f"{folder} holds no config.json; give the folder of a cross-validation")
     program, figures = None, {}
     for name in map(fold_name, range(config["data"]["num_folds"])):
-        figures[name], program = _evaluate(folder / name, dataset, split, data_dir, program)
+        figures[name], program = _evaluate(
+            folder / name, dataset, split, data_dir, allow_different_crops, program
+        )
     return cross_validation_summary(figures)
 
 
 def _evaluate(
-    folder: Path, dataset: str | None, split: str | None, data_dir: str, program: Program | None
+    folder: Path,
+    dataset: str | None,
+    split: str | None,
+    data_dir: str,
+    allow_different_crops: bool,
+    program: Program | None,
 ) -> tuple[dict[str, dict[str, Any]], Program]:
     """Figures of a run and its compiled functions: the given ones if they fit."""
     stored = read_run(folder).config
@@ -101,30 +130,70 @@ def _evaluate(
     else:
         name, builder_config = source.dataset, source.builder_config
         split = split or splits_of(config).test
+    check_dataset_crop(
+        progress["crop"],
+        config,
+        name,
+        builder_config,
+        override="" if allow_different_crops else "--allow-different-crops",
+    )
     examples = load_test_examples(config, name, builder_config, split)
-    examples = with_labels_of_the_model(examples, expression_names)
+    shared = shared_classes(examples, expression_names)
 
     logits = predict_logits(
         program.eval_step,
         program.family.recognisers,
         parameters,
-        examples,
+        shared.examples,
         batch_size=config.evaluation.batch_size,
         mesh=program.mesh,
     )
-    return recognition_figures(logits, examples, expression_names), program
+    logits = {name: values[:, shared.columns] for name, values in logits.items()}
+    figures = recognition_figures(logits, shared.examples, shared.examples.expression_names)
+    if any(shared.left_out.values()):
+        figures = {name: values | {"left_out": shared.left_out} for name, values in figures.items()}
+    return figures, program
 
 
-def with_labels_of_the_model(examples: Examples, names: tuple[str, ...]) -> Examples:
-    """Renumbers a dataset's classes by name, in the order of the model.
+class SharedClasses(NamedTuple):
+    """What a dataset and a model have in common.
+
+    Attributes:
+        examples: Those of the shared classes, which are numbered in the order of the model.
+        columns: Places of the shared classes in the model's logits.
+        left_out: Names of the other classes: those of the `model` and those of the `dataset`.
+    """
+
+    examples: Examples
+    columns: list[int]
+    left_out: dict[str, list[str]]
+
+
+def shared_classes(examples: Examples, names: Sequence[str]) -> SharedClasses:
+    """Reduces a dataset's examples to the classes that a model knows, compared by name.
+
+    Args:
+        examples: Examples with known expressions.
+        names: The model's classes in the order of its logits.
 
     Raises:
-        UserError: If the dataset has a class that the model does not know.
+        UserError: If fewer than two classes are shared.
     """
-    unknown = [name for name in examples.expression_names if name not in names]
-    if unknown:
+    theirs = examples.expression_names
+    columns = [index for index, name in enumerate(names) if name in theirs]
+    if len(columns) < 2:
         raise UserError(
-            f"the model does not know {', '.join(unknown)}; its classes are {', '.join(names)}"
+            f"the dataset's classes ({', '.join(theirs)}) and the model's ({', '.join(names)}) "
+            "have fewer than two names in common"
         )
-    order = np.array([names.index(name) for name in examples.expression_names], np.int32)
-    return examples._replace(expressions=order[examples.expressions], expression_names=tuple(names))
+    shared = tuple(names[column] for column in columns)
+    number = np.array([shared.index(name) if name in shared else -1 for name in theirs], np.int32)
+    renumbered = number[examples.expressions]
+    kept = examples._replace(expressions=renumbered, expression_names=shared)
+    if (renumbered < 0).any():
+        kept = kept.select(np.flatnonzero(renumbered >= 0))
+    left_out = {
+        "model": [name for name in names if name not in shared],
+        "dataset": [name for name in theirs if name not in shared],
+    }
+    return SharedClasses(kept, columns, left_out)

@@ -1,8 +1,8 @@
 """Which parts of a picture are faces: those that a detector finds, or the picture as it is."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,16 +32,21 @@ class FaceCrop(NamedTuple):
 FaceFinder = Callable[[Image.Image], Sequence[FaceCrop]]
 
 
-def face_finder(detect: str) -> FaceFinder:
+def face_finder(detect: str, crop: Mapping[str, Any] | None) -> FaceFinder:
     """Gives what finds faces in RGB pictures.
 
     Args:
         detect: `mtcnn`, or `none` where a picture is a face that has been cut out already.
+        crop: How the faces of the model's training images were cut out, as JSON; None where their
+            owner did it: then detected faces are cut out as `prepare` does by default.
 
     Returns:
         A function that gives the faces, the largest first. Detected faces are cut out as datasets
         are (`tdgan_jax.faces.alignment`); those that cannot be aligned, profiles above all, are
         left out: no model was trained on such.
+
+    Raises:
+        UserError: If the settings of the crop are damaged.
     """
     if detect == "none":
         return whole_picture
@@ -49,7 +54,7 @@ def face_finder(detect: str) -> FaceFinder:
     from tdgan_jax.faces.alignment import CropSettings, UnusableFace, crop_face
     from tdgan_jax.faces.detection import Detector
 
-    settings = CropSettings()
+    settings = CropSettings() if crop is None else CropSettings.from_json(crop)
 
     def find(image: Image.Image) -> list[FaceCrop]:
         # The smallest face grows with the picture, so that no picture takes for ever.

@@ -1,5 +1,7 @@
 """Residual networks 18, 34, 50 and 101 (He et al. 2015, arXiv:1512.03385), torchvision's form.
 
+The one of 10 layers, which the paper does not have, is for quick tries.
+
 The stride of a bottleneck stands on its 3x3 convolution. Images are `[N, H, W, C]`, normalised as
 the caller wants; the weights of torchvision expect ImageNet's mean and deviation (spec IF-GAN 5).
 """
@@ -13,6 +15,7 @@ from tdgan_jax.models.layers import max_pool_3x3_stride_2, uniform_fan_in
 
 # Depth to number of blocks of each stage, and whether these are bottlenecks.
 DEPTHS = {
+    10: ((1, 1, 1, 1), False),
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
     50: ((3, 4, 6, 3), True),

@@ -4,6 +4,7 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.steps.classifier_family import classifier_family
 from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.ifgan_family import ifgan_family
 from tdgan_jax.steps.tdgan_family import tdgan_family
 
 
@@ -23,4 +24,6 @@ def make_family(
         )
     if config.family == "classifier":
         return classifier_family(config, num_expressions=len(expression_names))
-    raise UsageError(f"family is {config.family!r}; known: tdgan, classifier")
+    if config.family == "ifgan":
+        return ifgan_family(config, num_expressions=len(expression_names))
+    raise UsageError(f"family is {config.family!r}; known: tdgan, ifgan, classifier")

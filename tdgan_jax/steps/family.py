@@ -20,6 +20,9 @@ class Family(NamedTuple):
         eval_step: `(parameters, images) -> {recogniser: logits}`.
         sample_columns: Titles of the sample sheet's columns, in their order.
         sample_step: `(parameters, batch, key) -> {column title: images}`.
+        sample_rows: Examples on a sample sheet.
+        with_given_weights: `state -> state`, both on the host: puts weights of the user's into the
+            state of a new run; None without such.
     """
 
     recognisers: tuple[str, ...]
@@ -29,3 +32,5 @@ class Family(NamedTuple):
     eval_step: Callable[[Tree, jax.Array], dict[str, jax.Array]]
     sample_columns: tuple[str, ...]
     sample_step: Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]
+    sample_rows: int = 3
+    with_given_weights: Callable[[Any], Any] | None = None

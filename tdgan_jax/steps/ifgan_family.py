@@ -1,6 +1,7 @@
 """IF-GAN as the loop sees it: networks, losses and schedule from a configuration."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,10 +26,12 @@ from tdgan_jax.steps.ifgan import (
     train_step,
 )
 from tdgan_jax.steps.ifgan_objective import CHOICES, Batch, Objective
+from tdgan_jax.torch_weights.resnet import read_imagenet_weights
 
 # Standard deviation of the centres where no class mean is taken.
 CENTRE_DEVIATION = 0.01
 STATISTICS = ("global", "device")
+SAMPLE_ROWS = 7
 
 
 def ifgan_networks(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> IFGAN:
@@ -104,6 +107,21 @@ def quickly_compiled_key(key: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(jnp.tile(jax.random.key_data(key), 2), impl="rbg")
 
 
+def with_imagenet_weights(path: Path, state: TrainState) -> TrainState:
+    """A new run's state whose classifier has the weights of a torchvision ResNet.
+
+    The optimiser's state is that of all weights: zeros.
+
+    Raises:
+        UserError: If the file is unreadable or belongs to another network.
+    """
+    classifier = state.parameters["classifier"]
+    resnet = read_imagenet_weights(path, classifier["resnet"])
+    return state._replace(
+        parameters=state.parameters | {"classifier": classifier | {"resnet": resnet}}
+    )
+
+
 def ifgan_family(config: Config, *, num_expressions: int) -> Family:
     """Makes IF-GAN's functions for the loop, or those of the baseline.
 
@@ -114,6 +132,7 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
     Raises:
         UsageError: If a value of the configuration is impossible.
     """
+    given = config.training.imagenet_weights
     make = partial(ifgan_networks, config, num_expressions=num_expressions)
     shapes: IFGAN = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     setup = ifgan_setup(config, shapes)
@@ -148,4 +167,6 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
         eval_step=partial(eval_step, setup.networks),
         sample_columns=SAMPLE_COLUMNS if has_generator else BASELINE_SAMPLE_COLUMNS,
         sample_step=sample,
+        sample_rows=SAMPLE_ROWS,
+        with_given_weights=partial(with_imagenet_weights, Path(given)) if given else None,
     )

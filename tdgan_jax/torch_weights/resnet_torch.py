@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 EXPANSION = 4  # output channels of a bottleneck over its width
 DEPTHS = {
+    10: ((1, 1, 1, 1), False),
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
     50: ((3, 4, 6, 3), True),

@@ -8,7 +8,7 @@ nothing in a pickle is run.
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ COMBINED_STEM = "weights"  # of the one file that we write
 
 
 def read_networks(
-    source: Path, *, stems: Mapping[str, str], prefixes: Mapping[str, str]
+    source: Path,
+    *,
+    stems: Mapping[str, str],
+    prefixes: Mapping[str, str],
+    optional: Collection[str] = (),
 ) -> Mapping[str, StateDict]:
     """Reads the state dicts of all networks.
 
@@ -36,15 +40,16 @@ def read_networks(
         source: A folder with a file for each network or one for all, or that one file.
         stems: Network name to the stem of its own file.
         prefixes: Network name to its module prefix in a file for all.
+        optional: Networks that a model need not have.
 
     Returns:
-        Network name to state dict.
+        Network name to state dict, without the optional ones that are not there.
 
     Raises:
         UserError: If files are missing, ambiguous, unreadable or hold something else.
     """
     if source.is_file():
-        return _divided(source, prefixes)
+        return _divided(source, prefixes, optional)
     if not source.is_dir():
         raise UserError(f"there is no file or folder {source}")
     files = sorted(path for path in source.iterdir() if path.suffix in SUFFIXES)
@@ -52,18 +57,21 @@ def read_networks(
     twice = [paths for paths in own.values() if len(paths) > 1]
     if twice:
         raise UserError(f"{source} holds {' and '.join(p.name for p in twice[0])}; keep one")
-    if all(own.values()):
-        return {name: read_state_dict(path) for name, (path,) in own.items()}
+    absent = [name for name, paths in own.items() if not paths and name not in optional]
+    if not absent:
+        return {name: read_state_dict(paths[0]) for name, paths in own.items() if paths}
     if len(files) == 1 and not any(own.values()):
-        return _divided(files[0], prefixes)
-    missing = ", ".join(f"{stems[name]}.pkl" for name, paths in own.items() if not paths)
+        return _divided(files[0], prefixes, optional)
+    missing = ", ".join(f"{stems[name]}.pkl" for name in absent)
     raise UserError(
         f"{source} holds no {missing} (nor .pth, .pt or .safetensors) and no single file for all "
         "networks"
     )
 
 
-def _divided(path: Path, prefixes: Mapping[str, str]) -> Mapping[str, StateDict]:
+def _divided(
+    path: Path, prefixes: Mapping[str, str], optional: Collection[str]
+) -> Mapping[str, StateDict]:
     divided: dict[str, dict[str, np.ndarray]] = {name: {} for name in prefixes}
     for key, value in read_state_dict(path).items():
         owner = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
@@ -73,7 +81,7 @@ def _divided(path: Path, prefixes: Mapping[str, str]) -> Mapping[str, StateDict]
                 f"{', '.join(prefixes.values())}"
             )
         divided[owner][key.removeprefix(prefixes[owner])] = value
-    return divided
+    return {name: found for name, found in divided.items() if found or name not in optional}
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:

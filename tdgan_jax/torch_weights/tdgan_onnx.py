@@ -71,11 +71,21 @@ def write_onnx_files(
     if noise_channels:
         feature_size = encoded_size_px(image_shape[-1])
         inputs["noise"] = torch.zeros(2, noise_channels, feature_size, feature_size)
-    _write(Recogniser(generator), {"image": face}, "logits", folder / RECOGNISER_FILE)
-    _write(Transfer(generator), inputs, "image", folder / GENERATOR_FILE)
+    write_onnx_network(Recogniser(generator), {"image": face}, "logits", folder / RECOGNISER_FILE)
+    write_onnx_network(Transfer(generator), inputs, "image", folder / GENERATOR_FILE)
 
 
-def _write(network: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+def write_onnx_network(
+    network: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path
+) -> None:
+    """Writes one network whose inputs share a free batch.
+
+    Args:
+        network: Takes one input, or two and any number of further ones as `*rest`.
+        inputs: Examples of the inputs by name; at least two rows each.
+        output: Name of the output.
+        path: The file.
+    """
     batch = torch.export.Dim("batch")
     # `*noise` is one argument, a tuple, to torch.export.
     shapes = [{0: batch} for _ in inputs]

@@ -6,7 +6,8 @@
      "expression_names": [name],            in the order of the logits
      "num_identities": int,                 people that the face discriminator tells apart
      "identity_names": [name] or null,      in the order of its logits, if they are known
-     "preprocessing": {"image_size_px": int, "image_channels": int, "test_transform": text},
+     "preprocessing": {"image_size_px": int, "image_channels": int, "test_transform": text,
+                       "crop": {field: value} or null},
      "weights": "torch" | "safetensors" | "onnx",
      "parity": {...},                       how the written files compare with the model
      "assumptions": [text]}                 what an import had to assume
@@ -34,22 +35,25 @@ class Preprocessing(NamedTuple):
         image_size_px: Height and width of the model's images.
         image_channels: 1: gray, 3: colour. Values are in [0, 1].
         test_transform: `"resize"`: the whole picture; `"centre_crop"`: its middle, scaled as in
-            training.
+            training; `"square_centre_crop"`: that of IF-GAN, whose scale makes squares.
+        crop: How faces are cut out of photographs, `faces.alignment.CropSettings` as JSON; None:
+            the model was trained on images as their owner gives them.
     """
 
     image_size_px: int
     image_channels: int
     test_transform: str
+    crop: dict[str, Any] | None = None
 
 
 class ModelDescription(NamedTuple):
     """What inference needs besides definitions and parameters.
 
     Attributes:
-        family: `"tdgan"`.
+        family: `"tdgan"` or `"ifgan"`.
         architecture: Arguments of the family's networks, the fields of `config.model`.
         expression_names: Names of the classes in the order of the logits.
-        num_identities: People that the face branch was trained with.
+        num_identities: People that the face branch was trained with; 0 without one.
         identity_names: Their names in the order of the face discriminator's logits; None where
             they are not known.
         preprocessing: How pictures are prepared.
@@ -126,6 +130,7 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
             field(preprocessing, "image_size_px", int),
             field(preprocessing, "image_channels", int),
             field(preprocessing, "test_transform", str),
+            None if preprocessing.get("crop") is None else field(preprocessing, "crop", dict),
         ),
     )
     for name in ("image_size_px", "image_channels"):

@@ -105,7 +105,9 @@ def measure_parity(
         compared = family.compare_with_onnx(stored, folder)
     else:
         package = "torch" if weights == "torch" else "safetensors"
-        read = read_networks(folder, stems=family.stems, prefixes=family.prefixes)
+        read = read_networks(
+            folder, stems=family.stems, prefixes=family.prefixes, optional=family.optional
+        )
         parity = {"reloaded_with": _versions(package)} | compare_tensors(state_dicts, read)
         if parity["different_tensors"]:
             raise UserError(

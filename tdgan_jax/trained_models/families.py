@@ -82,6 +82,8 @@ class StoredFamily(NamedTuple):
             into the torch twin; the largest difference of each output, and its scale.
         write_onnx: `(model, folder)`: writes the model's ONNX files.
         compare_with_onnx: `(model, folder) -> differences`: the same with onnxruntime.
+        optional: Networks that a model of the family may lack.
+        test_transform: How its paper or released program tests, see `Preprocessing`.
     """
 
     stems: Mapping[str, str]
@@ -94,6 +96,8 @@ class StoredFamily(NamedTuple):
     compare_with_twin: Callable[[StoredModel, Path], dict[str, Difference]]
     write_onnx: Callable[[StoredModel, Path], None]
     compare_with_onnx: Callable[[StoredModel, Path], dict[str, Difference]]
+    optional: tuple[str, ...] = ()
+    test_transform: str = "resize"
 
 
 def stored_family(name: str) -> StoredFamily:
@@ -106,4 +110,8 @@ def stored_family(name: str) -> StoredFamily:
         from tdgan_jax.trained_models.tdgan_storage import TDGAN_STORAGE
 
         return TDGAN_STORAGE
-    raise UserError(f"the model is of the family {name!r}; this version knows tdgan")
+    if name == "ifgan":
+        from tdgan_jax.trained_models.ifgan_storage import IFGAN_STORAGE
+
+        return IFGAN_STORAGE
+    raise UserError(f"the model is of the family {name!r}; this version knows tdgan and ifgan")

@@ -20,6 +20,10 @@ from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
 from tdgan_jax.trained_models.opening import check_same_architecture
 
 STAGES = 3
+_ASSUMED_TRANSFORMS = {
+    "resize": "pictures are resized as a whole, as the released program tests on RAF-DB",
+    "square_centre_crop": "of pictures the middle is taken, 224 of 256 pixels, as in the paper",
+}
 
 
 class Imported(NamedTuple):
@@ -68,7 +72,9 @@ def import_weights(
     say("reading")
     family = stored_family(family_name)
     described = _description_beside(source, family_name)
-    state_dicts = read_networks(source, stems=family.stems, prefixes=family.prefixes)
+    state_dicts = read_networks(
+        source, stems=family.stems, prefixes=family.prefixes, optional=family.optional
+    )
     found = family.find_architecture(state_dicts)
     if described is not None:
         check_same_architecture(source, described, found)
@@ -133,7 +139,7 @@ def _description_of(
             f"the expressions are those of the published weights, in their order: "
             f"{', '.join(names)} (other names: --labels)"
         )
-    assumptions.append("pictures are resized as a whole, as the released program tests on RAF-DB")
+    assumptions.append(_ASSUMED_TRANSFORMS[family.test_transform])
     description = ModelDescription(
         family=family_name,
         architecture=found.architecture,
@@ -141,7 +147,9 @@ def _description_of(
         num_identities=found.num_identities,
         identity_names=None,
         preprocessing=Preprocessing(
-            found.architecture["image_size_px"], found.architecture["image_channels"], "resize"
+            found.architecture["image_size_px"],
+            found.architecture["image_channels"],
+            family.test_transform,
         ),
     )
     return description, assumptions

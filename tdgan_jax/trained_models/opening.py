@@ -77,7 +77,10 @@ def open_run(folder: Path) -> StoredModel:
             num_identities=len(names["identity_names"]),
             identity_names=tuple(names["identity_names"]),
             preprocessing=Preprocessing(
-                config.model.image_size_px, config.model.image_channels, config.data.test_transform
+                config.model.image_size_px,
+                config.model.image_channels,
+                config.data.test_transform,
+                names["crop"],
             ),
         )
         shapes = stored_family(description.family).shapes(description)
@@ -109,7 +112,9 @@ def open_export(folder: Path) -> StoredModel:
             "with --format safetensors or --format torch"
         )
     family = stored_family(description.family)
-    state_dicts = read_networks(folder, stems=family.stems, prefixes=family.prefixes)
+    state_dicts = read_networks(
+        folder, stems=family.stems, prefixes=family.prefixes, optional=family.optional
+    )
     found = family.find_architecture(state_dicts)
     check_same_architecture(folder, description, found)
     shapes = family.shapes(description)

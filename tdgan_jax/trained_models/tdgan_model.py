@@ -88,6 +88,11 @@ class TdganModel:
         return self.description.preprocessing.image_channels
 
     @property
+    def face_crop(self) -> dict[str, Any] | None:
+        """How faces are cut out of photographs for the model; None: as their owner gives them."""
+        return self.description.preprocessing.crop
+
+    @property
     def noise_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one draw of noise; without channels there is none."""
         feature_size = self.image_size_px // ENCODER_STRIDE

@@ -13,9 +13,10 @@ from tdgan_jax.visualisation.figures import confusion_figure
 from tdgan_jax.visualisation.recognition_sections import (
     FIGURE_TITLES,
     SUMMARY_FIGURES,
+    chance_warnings,
     chosen_on_html,
     classes_table,
-    majority_warnings,
+    interval_html,
     number_html,
     recogniser_title,
     selection_text,
@@ -41,7 +42,7 @@ def cross_validation_section(summaries: Mapping[str, Mapping[str, Any]]) -> str:
             parts.append(f"<h3>{escape(run_name)}</h3>")
         parts.append(_headlines(summary))
         pooled = {name: figures["pooled"] for name, figures in recognisers(summary).items()}
-        parts += majority_warnings(run_name, pooled)
+        parts += chance_warnings(run_name, pooled)
         for name, figures in recognisers(summary).items():
             parts.append(f"<h3>{escape(recogniser_title(name))}</h3>")
             parts.append(_folds_table(summary["folds"], figures))
@@ -63,6 +64,7 @@ def _headlines(summary: Mapping[str, Any]) -> str:
                 f"{len(summary['folds'])} folds</small></p>",
                 f"<p>pooled {number_html(accuracy['pooled'])} of "
                 f"{number_html(figures['pooled']['num_examples'])} images</p>",
+                interval_html(figures["pooled"]),
                 kind="headline",
             )
         )

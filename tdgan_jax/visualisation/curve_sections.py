@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tdgan_jax.evaluation.metrics import majority_answer
 from tdgan_jax.run_folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.figures import Level, Series, curve_figure, finite_points
-from tdgan_jax.visualisation.recognition_sections import (
-    majority_answer,
-    recogniser_title,
-)
+from tdgan_jax.visualisation.recognition_sections import recogniser_title
 
 _BATCH_ACCURACY = "Accuracy on training batches"
 _GROUPS = ("Discriminators", "Generator terms", "Expression module", _BATCH_ACCURACY)

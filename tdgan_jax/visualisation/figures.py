@@ -1,74 +1,26 @@
-"""Figures of the report: inline SVG that takes its colours from the page it stands in.
+"""Curves and confusion matrices of the report, as inline SVG (see `drawing`)."""
 
-matplotlib draws with its SVG canvas through the object API (no pyplot, no global
-figure). Every colour drawn is a stand-in that is replaced by a CSS variable with a fallback, so
-that one figure serves light and dark pages, and text stays text in the page's own font. Figures
-are drawn for a card about 340 px wide, the width of a phone.
-"""
-
-import io
-import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-NUM_COLOURS = 8
-
-# Stand-in -> CSS. The fallbacks are the light page's colours; series 1-8 are Okabe and Ito's
-# colour-blind safe set, darkened where they would be pale on white.
-_INK, _MUTED, _LINE, _HEAT, _ON_HEAT = "#010101", "#020202", "#030303", "#040404", "#050505"
-_SERIES = tuple(f"#0700{index:02d}" for index in range(1, NUM_COLOURS + 1))
-_FALLBACKS = (
-    "#0072b2",
-    "#d55e00",
-    "#00875f",
-    "#b0558b",
-    "#a87400",
-    "#3f9fd4",
-    "#6b6b6b",
-    "#7a4b1e",
+from tdgan_jax.visualisation.drawing import (
+    HEAT,
+    INK,
+    MUTED,
+    NUM_COLOURS,
+    ON_HEAT,
+    SERIES,
+    STYLE,
+    blank,
+    svg,
 )
-_THEME = {
-    _INK: "var(--ink, #1f2430)",
-    _MUTED: "var(--muted, #5c6473)",
-    _LINE: "var(--line, #dedbd4)",
-    _HEAT: "var(--heat, #0b4f8a)",
-    _ON_HEAT: "var(--on-heat, #ffffff)",
-} | {
-    stand_in: f"var(--series-{index}, {fallback})"
-    for index, (stand_in, fallback) in enumerate(zip(_SERIES, _FALLBACKS, strict=True), start=1)
-}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tdgan",  # same input, same file
-    "font.size": 8.0,
-    "text.color": _INK,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _MUTED,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _MUTED,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "lines.linewidth": 1.6,
-    "lines.solid_capstyle": "round",
-}
+
 _MAX_POINTS = 400
 _MARKED_POINTS = 30
 
@@ -136,8 +88,8 @@ def curve_figure(
     Returns:
         An `<svg>` element.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(4.0, 2.4)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(4.0, 2.4)
         for curve in curves:
             _draw_curve(axes, curve, smooth)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -153,8 +105,8 @@ def curve_figure(
         axes.grid(axis="y")
         axes.spines["left"].set_visible(False)
         if level is not None:
-            axes.axhline(level.value, color=_MUTED, linewidth=1.0, linestyle=(0, (1, 2)))
-        return _svg(figure, name, description)
+            axes.axhline(level.value, color=MUTED, linewidth=1.0, linestyle=(0, (1, 2)))
+        return svg(figure, name, description)
 
 
 def confusion_figure(
@@ -176,8 +128,8 @@ def confusion_figure(
     size = len(labels)
     short = [label if len(label) <= 12 else label[:11] + "…" for label in labels]
     scale = max(1.0, size / 9)  # more classes: a larger drawing, hence smaller cells on the page
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _blank(4.0 * scale, 3.9 * scale)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = blank(4.0 * scale, 3.9 * scale)
         for row in range(size):
             for column in range(size):
                 _draw_cell(axes, row, column, share[row, column], int(counts[row, column]))
@@ -186,25 +138,17 @@ def confusion_figure(
         axes.set_aspect("equal")
         axes.set_xticks(np.arange(size) + 0.5, short, rotation=40, ha="left")
         axes.set_yticks(np.arange(size) + 0.5, short)
-        axes.tick_params(length=0, pad=2, labeltop=True, labelbottom=False, labelcolor=_INK)
+        axes.tick_params(length=0, pad=2, labeltop=True, labelbottom=False, labelcolor=INK)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return _svg(figure, name, description)
-
-
-def _blank(width_inch: float, height_inch: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
-    axes = figure.add_subplot()
-    figure.patch.set_visible(False)  # the card's own background shows
-    axes.patch.set_visible(False)
-    return figure, axes
+        return svg(figure, name, description)
 
 
 def _draw_curve(axes: Axes, curve: Series, smooth: bool) -> None:
     x, y = finite_points(curve)
     if not len(x):
         return
-    colour = _SERIES[curve.colour % NUM_COLOURS]
+    colour = SERIES[curve.colour % NUM_COLOURS]
     line_style = (0, (4, 2)) if curve.dashed else "-"
     if smooth and _is_long(y):
         axes.plot(*_thinned(x, y), color=colour, linewidth=0.8, alpha=0.22)
@@ -220,14 +164,14 @@ def _draw_cell(axes: Axes, row: int, column: int, share: float, count: int) -> N
             (column + 0.02, row + 0.02),
             0.96,
             0.96,
-            facecolor=_HEAT,
+            facecolor=HEAT,
             alpha=0.04 + 0.96 * share,
             linewidth=0,
         )
     )
     if not count:
         return
-    colour = _ON_HEAT if share > 0.5 else _INK
+    colour = ON_HEAT if share > 0.5 else INK
     percent = f"{share:.0%}".rstrip("%")
     centre = column + 0.5
     axes.text(centre, row + 0.44, percent, ha="center", va="center", color=colour, fontsize=9)
@@ -263,31 +207,3 @@ def _spans_decades(curves: Sequence[Series]) -> bool:
         return False
     medians = [float(np.median(y)) for y in values]
     return max(medians) > 20 * min(medians)
-
-
-def _svg(figure: Figure, name: str, description: str) -> str:
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(
-        buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    body = buffer.getvalue()
-    box = re.search(r'viewBox="([^"]+)"', body)
-    assert box is not None
-    body = body[body.index(">", body.index("<svg")) + 1 : body.rindex("</svg>")]
-    # The stylesheet of an inline SVG would apply to the whole page.
-    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
-    body = re.sub(r"font-family: [^;]*; ?", "", body)  # the page's font
-    # Ids must be unique in a page of many figures.
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body)
-    for stand_in, css in _THEME.items():
-        body = body.replace(stand_in, css)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{box.group(1)}" role="img" aria-label="{_attribute(description)}" '
-        f'style="stroke-linejoin: round">{body}</svg>'
-    )
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -8,7 +8,8 @@ import importlib.resources
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from tdgan_jax.visualisation.figures import NUM_COLOURS, Series, last_value
+from tdgan_jax.visualisation.drawing import NUM_COLOURS
+from tdgan_jax.visualisation.figures import Series, last_value
 
 
 def page(title: str, header_html: str, sections: Sequence[tuple[str, str, str]]) -> str:
@@ -69,6 +70,17 @@ def legend(curves: Sequence[Series], level: str = "", smooth: bool = False) -> s
     if level:
         entries.append(f'<li><span class="swatch dotted"></span>{escape(level)}</li>')
     return f'<ul class="legend">{"".join(entries)}</ul>'
+
+
+def names_legend(names: Sequence[str]) -> str:
+    """Names the classes of a figure, which have the colours of the series in order."""
+    entries = (f"<li>{swatch(index)}{escape(name)}</li>" for index, name in enumerate(names))
+    return f'<ul class="legend">{"".join(entries)}</ul>'
+
+
+def scrolled(content_html: str) -> str:
+    """Wide content in a box of its own that scrolls sideways."""
+    return f'<div class="strip" tabindex="0">{content_html}</div>'
 
 
 def swatch(colour: int) -> str:

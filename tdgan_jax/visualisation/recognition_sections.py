@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from tdgan_jax.evaluation.metrics import chance_warning, majority_answer
 from tdgan_jax.run_folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.figures import confusion_figure
@@ -23,6 +24,7 @@ _TITLES = {
 }
 FIGURE_TITLES = {
     "accuracy": "Accuracy",
+    "accuracy_interval": "95 % interval",
     "mean_class_accuracy": "Mean class accuracy",
     "macro_f1": "Macro F1",
     "cross_entropy": "Cross-entropy",
@@ -40,15 +42,6 @@ def recogniser_title(name: str) -> str:
 def recogniser_names(results: Iterable[Mapping[str, Any] | None]) -> list[str]:
     """The recognisers that occur, in the order of their first appearance."""
     return list(dict.fromkeys(name for result in results for name in recognisers(result)))
-
-
-def majority_answer(figures: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The most frequent class and the accuracy of always answering it."""
-    counts = [sum(row) for row in figures.get("confusion_matrix") or []]
-    if not sum(counts):
-        return None
-    most = max(counts)
-    return figures["labels"][counts.index(most)], most / sum(counts)
 
 
 def latest_figures(run: RunFiles) -> tuple[dict[str, dict[str, Any]], str]:
@@ -80,7 +73,7 @@ def results_section(runs: Mapping[str, RunFiles], *, warn: bool = True) -> str:
             parts.append(_headlines(finished))
         if warn:
             for name, run in finished.items():
-                parts += majority_warnings(name, recognisers(run.result))
+                parts += chance_warnings(name, recognisers(run.result))
         parts.append(_figures_table(finished, alone=len(runs) == 1))
         parts.append(_selection_table(finished, alone=len(runs) == 1))
     return "".join(parts)
@@ -125,6 +118,7 @@ def _headlines(runs: Mapping[str, RunFiles]) -> str:
             page.card(
                 escape(recogniser_title(name)),
                 f'<p class="figure">{number_html(figures["accuracy"])} <small>accuracy</small></p>',
+                interval_html(figures),
                 f"<p>mean class accuracy {number_html(figures.get('mean_class_accuracy'))}, "
                 f"macro F1 {number_html(figures.get('macro_f1'))}, "
                 f"{number_html(figures.get('num_examples'))} images</p>",
@@ -154,18 +148,14 @@ def _yardsticks(result: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
     return sorted(rows, key=lambda row: -row[1])
 
 
-def majority_warnings(run_name: str, figures_by_name: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning for each recogniser that is no better than its most frequent class."""
-    texts = []
-    for name, figures in figures_by_name.items():
-        majority = majority_answer(figures)
-        if majority and figures["accuracy"] <= majority[1]:
-            texts.append(
-                f"{run_name}: the {recogniser_title(name).lower()} ({figures['accuracy']:.3f}) "
-                f"is no better than always answering “{majority[0]}” ({majority[1]:.3f}). "
-                "Too little training, or is the order of the labels wrong?"
-            )
-    return [page.warning(text) for text in texts]
+def chance_warnings(run_name: str, figures_by_name: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning for each recogniser that is hardly better than its most frequent class."""
+    texts = {name: chance_warning(figures) for name, figures in figures_by_name.items()}
+    return [
+        page.warning(f"{run_name}, {recogniser_title(name).lower()}: {text}")
+        for name, text in texts.items()
+        if text is not None
+    ]
 
 
 def _figures_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
@@ -200,6 +190,7 @@ def _figures_table(runs: Mapping[str, RunFiles], alone: bool) -> str:
     heads = [] if alone else ["Model chosen on", "Epoch"]
     first = "Recogniser" if alone else "Run"
     body = page.table([first, *shown.values(), *heads], rows)
+    body += f'<p class="note">{escape(interval_note(results))}</p>'
     if alone:
         return body
     return body + _yardsticks_table(runs)
@@ -292,13 +283,46 @@ def chosen_on_html(result: Mapping[str, Any], short: bool = False) -> str:
     return page.badge(text)
 
 
+def interval_html(figures: Mapping[str, Any]) -> str:
+    """The interval of an accuracy below its headline; empty without one."""
+    interval = figures.get("accuracy_interval")
+    if interval is None:
+        return ""
+    return (
+        f"<p>{number_html(interval)} ({interval['confidence']:.0%}, bootstrap over "
+        f"{interval['num_units']:,} {escape(interval['unit'])}s)</p>"
+    )
+
+
+def interval_note(results: Iterable[Mapping[str, Any] | None]) -> str:
+    """How the intervals of some results were computed; empty without any."""
+    intervals = [
+        figures.get("accuracy_interval")
+        for result in results
+        for figures in recognisers(result).values()
+    ]
+    kinds = dict.fromkeys(
+        f"{interval['num_resamples']:,} resamples of {interval['num_units']:,} {interval['unit']}s"
+        for interval in intervals
+        if interval is not None
+    )
+    if not kinds:
+        return ""
+    return (
+        f"Interval: percentile bootstrap, {', '.join(kinds)}. It holds what another choice of test "
+        "people or images could change, not what another seed would."
+    )
+
+
 def selection_text(selection: str) -> str:
     """What a selection looks at, in words."""
     return SELECTIONS.get(selection, str(selection))
 
 
 def number_html(value: Any) -> str:
-    """A figure with three decimals, a count with separators, or a dash."""
+    """A figure with three decimals, an interval, a count with separators, or a dash."""
+    if isinstance(value, Mapping):
+        return f"{value['low']:.3f} to {value['high']:.3f}"
     if isinstance(value, float):
         return f"{value:.3f}"
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else escape(str(value))

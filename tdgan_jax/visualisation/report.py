@@ -14,15 +14,36 @@ from typing import Any, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
-from tdgan_jax.run_folder import REPORT_FILE, RunFiles, is_run_folder, read_run, write_atomically
+from tdgan_jax.run_folder import (
+    AVERAGE_FACES_SHEET,
+    REPORT_FILE,
+    RunFiles,
+    is_run_folder,
+    read_run,
+    write_atomically,
+)
 from tdgan_jax.visualisation import page
+from tdgan_jax.visualisation.comparison_sections import comparison_section
 from tdgan_jax.visualisation.cross_validation_sections import cross_validation_section
 from tdgan_jax.visualisation.curve_sections import accuracy_section, losses_section
+from tdgan_jax.visualisation.measurement_sections import (
+    calibration_section,
+    disentanglement_section,
+)
+from tdgan_jax.visualisation.picture_sections import (
+    errors_section,
+    features_section,
+    interpolation_section,
+)
 from tdgan_jax.visualisation.recognition_sections import (
     confusion_section,
     results_section,
 )
-from tdgan_jax.visualisation.settings_sections import config_section, environment_section
+from tdgan_jax.visualisation.settings_sections import (
+    config_section,
+    differences,
+    environment_section,
+)
 
 Facts: TypeAlias = list[tuple[str, str]]  # name and value
 Sections: TypeAlias = list[tuple[str, str, str]]  # anchor, heading and body as HTML
@@ -89,9 +110,12 @@ def _runs(by_name: Mapping[str, RunFiles]) -> tuple[str, Facts, Sections]:
     """One run, or several side by side; cross-validations among them stand with their summaries."""
     joined = {name: run for name, run in by_name.items() if _is_cross_validation(run)}
     single = {name: run for name, run in by_name.items() if name not in joined}
-    sections = [_folds_section(joined)] if joined else []
+    sections = _comparison(by_name) if len(by_name) > 1 else []
+    if joined:
+        sections.append(_folds_section(joined))
     if single:
         sections += _run_sections(single, joined=False)
+        sections += _model_sections(single)
     sections += _settings(by_name)
     if len(by_name) > 1:
         return f"Comparison of {len(by_name)} runs", [], sections
@@ -132,6 +156,26 @@ def _run_sections(runs: Mapping[str, RunFiles], *, joined: bool) -> Sections:
         ("losses", "Losses", losses_section(runs)),
         *confusion,
         ("samples", "Samples", _samples_section(runs)),
+        *_average_faces_section(runs),
+    ]
+
+
+def _comparison(runs: Mapping[str, RunFiles]) -> Sections:
+    """What several runs are compared by: first how they were made, then how they do."""
+    return [
+        ("differences", "Differences", differences(runs)),
+        ("comparison", "Comparison", comparison_section(runs)),
+    ]
+
+
+def _model_sections(runs: Mapping[str, RunFiles]) -> Sections:
+    """What is known of the trained models beside their accuracy."""
+    return [
+        ("calibration", "Calibration", calibration_section(runs)),
+        ("disentanglement", "Disentanglement", disentanglement_section(runs)),
+        ("features", "Features", features_section(runs)),
+        ("errors", "Most confident errors", errors_section(runs)),
+        ("interpolation", "Interpolation", interpolation_section(runs)),
     ]
 
 
@@ -193,6 +237,16 @@ def _samples_section(runs: Mapping[str, RunFiles]) -> str:
     return "".join(parts)
 
 
+def _average_faces_section(runs: Mapping[str, RunFiles]) -> Sections:
+    """IF-GAN's targets, which differ from fold to fold; no section for other families."""
+    sheets = {name: run.path / AVERAGE_FACES_SHEET for name, run in runs.items()}
+    cards = [_picture_card(name, path) for name, path in sheets.items() if path.is_file()]
+    if not cards:
+        return []
+    text = "The mean image of each expression over the training images alone: what is to be drawn."
+    return [("average-faces", "Average faces", page.lead(text) + page.grid(cards, "wide"))]
+
+
 def spread_out(items: Sequence[Any], limit: int) -> list[Any]:
     """The first, the last and evenly spaced ones between them, at most `limit`."""
     if len(items) <= limit:
@@ -203,11 +257,15 @@ def spread_out(items: Sequence[Any], limit: int) -> list[Any]:
 def _sample_card(path: Path) -> str:
     match = re.fullmatch(r"epoch_(\d+)_step_(\d+)", path.stem)
     title = f"Epoch {int(match[1])}, step {int(match[2]):,}" if match else path.stem
+    return _picture_card(title, path)
+
+
+def _picture_card(title: str, path: Path) -> str:
     try:
         content, media_type = _small_image(path)
     except (OSError, UnidentifiedImageError):
         return page.card(escape(title), page.missing(f"{path.name} cannot be read as an image."))
-    return page.card(escape(title), page.image(content, media_type, f"Sample sheet, {title}"))
+    return page.card(escape(title), page.image(content, media_type, f"{path.stem}, {title}"))
 
 
 def _small_image(path: Path) -> tuple[bytes, str]:

@@ -23,20 +23,23 @@ def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def differences(runs: Mapping[str, RunFiles]) -> str:
+    """The fields in which the configurations of several runs differ, a column a run."""
+    configs = {name: flattened(run.config) for name, run in runs.items() if run.config is not None}
+    if not configs:
+        return page.missing("No config.json.")
+    rows = _differing_rows(configs)
+    if not rows:
+        return page.missing("The configurations are equal.")
+    return page.table(["Field", *map(escape, configs)], rows, "text")
+
+
 def config_section(runs: Mapping[str, RunFiles]) -> str:
-    """The fields of each configuration, and what differs between several."""
+    """The fields of each configuration."""
     configs = {name: flattened(run.config) for name, run in runs.items() if run.config is not None}
     if not configs:
         return page.missing("No config.json.")
     parts = []
-    if len(configs) > 1:
-        rows = _differing_rows(configs)
-        parts.append("<h3>Differences</h3>")
-        parts.append(
-            page.table(["Field", *map(escape, configs)], rows, "text")
-            if rows
-            else page.missing("The configurations are equal.")
-        )
     for name, config in configs.items():
         rows = [[escape(key), _value(value)] for key, value in config.items()]
         title = f"All fields ({len(config)})" + (f" of {name}" if len(configs) > 1 else "")

@@ -86,7 +86,7 @@ def test_every_face_has_a_row_and_a_picture_without_one_too(photos, monkeypatch,
             FaceCrop((width / 2, 0, width, height), gray(0)),
         ]
 
-    monkeypatch.setattr(inference_faces, "face_finder", lambda detect: halves)
+    monkeypatch.setattr(inference_faces, "face_finder", lambda detect, crop: halves)
     assert predict("photos") == 0
     rows = rows_in(capfd.readouterr().out)
     assert [row["status"] for row in rows] == ["no_face", "decode_error", "ok", "ok"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tdgan_jax.evaluation.intervals import accuracy_interval
+from tdgan_jax.evaluation.intervals import accuracy_interval, interval_fields, subject_counts
 
 
 def test_independent_examples_give_the_binomial_interval():
@@ -30,3 +30,13 @@ def test_the_names_and_the_order_of_groups_do_not_matter():
 
 def test_a_single_subject_has_no_interval():
     assert accuracy_interval(np.array([True, False, True, True]), np.zeros(4)) == (0.75, 0.75)
+
+
+def test_the_fields_of_the_result():
+    correct, subjects = np.arange(40) % 4 > 0, np.repeat(["ben", "anna", "carla", "dan"], 10)
+    fields = interval_fields(correct, subjects, unit="subject")
+    assert fields is not None
+    assert (fields["low"], fields["high"]) == accuracy_interval(correct, subjects)
+    assert fields["num_units"] == 4 and fields["unit"] == "subject"
+    assert interval_fields(correct[:10], subjects[:10], unit="subject") is None
+    assert subject_counts(correct[:20], subjects[:20]) == {"anna": [8, 10], "ben": [7, 10]}

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from tdgan_jax.evaluation.intervals import accuracy_interval, subject_counts
 from tdgan_jax.evaluation.metrics import (
+    calibration_bins,
+    chance_warning,
     cross_validation_summary,
     expected_calibration_error,
     recognition_metrics,
@@ -76,11 +79,44 @@ def test_large_logits_stay_finite():
     assert figures["cross_entropy"] == pytest.approx(5e3)
 
 
-def test_calibration_error_of_a_hand_made_case():
+def test_calibration_of_a_hand_made_case():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    bins = calibration_bins(np.array([0, 0, 1, 1]), probabilities)
+    assert bins == [
+        {"confidence": pytest.approx(0.6), "accuracy": 0.0, "num_examples": 2},
+        {"confidence": pytest.approx(0.9), "accuracy": 1.0, "num_examples": 2},
+    ]
     # Confidence 0.9 is right always, 0.6 never: (2 * 0.1 + 2 * 0.6) / 4.
-    error = expected_calibration_error(np.array([0, 0, 1, 1]), probabilities)
-    assert error == pytest.approx(0.35)
+    assert expected_calibration_error(bins) == pytest.approx(0.35)
+
+
+def test_a_figure_at_or_near_chance_is_marked():
+    labels = np.array([0] * 60 + [1] * 40)
+    figures = recognition_metrics(labels, np.eye(3)[labels], NAMES)
+    assert chance_warning(figures) is None
+    worse = recognition_metrics(labels, np.eye(3)[(labels + 1) % 3], NAMES)
+    assert chance_warning(worse).startswith("0.000 is no better than always answering “anger” (0.6")
+    near = figures | {"accuracy": 0.65, "accuracy_interval": {"low": 0.58, "high": 0.72}}
+    assert "label order" in chance_warning(near)
+    assert chance_warning(near | {"accuracy_interval": {"low": 0.61, "high": 0.7}}) is None
+
+
+def test_pooled_interval_takes_all_folds_as_one_set():
+    labels = np.arange(90) % 3
+    correct = np.random.default_rng(0).random(90) < 0.7
+    subjects = np.repeat(np.arange(9), 10).astype(str)
+    folds = {}
+    for fold in range(3):
+        rows = slice(30 * fold, 30 * fold + 30)
+        answers = np.where(correct, labels, (labels + 1) % 3)
+        figures = recognition_metrics(labels[rows], logits_for(answers[rows]), NAMES)
+        counts = subject_counts(correct[rows], subjects[rows])
+        folds[f"fold_{fold}"] = {"classifier": figures | {"per_subject": counts}}
+    pooled = cross_validation_summary(folds)["classifier"]["pooled"]
+    low, high = accuracy_interval(correct, subjects)
+    assert (pooled["accuracy_interval"]["low"], pooled["accuracy_interval"]["high"]) == (low, high)
+    assert pooled["accuracy_interval"]["num_units"] == 9
+    assert pooled["per_subject"] == subject_counts(correct, subjects)
 
 
 @pytest.mark.parametrize(

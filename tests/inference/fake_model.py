@@ -15,6 +15,7 @@ class FakeModel:
     expression_names = ("dark", "middle", "bright")
     image_size_px = 16
     image_channels = 1
+    face_crop = None
 
     def __init__(self):
         self.batches = []

@@ -89,19 +89,22 @@ def test_detected_faces_are_aligned_and_profiles_left_out(monkeypatch):
     monkeypatch.setattr(detection, "Detector", FakeDetector)
     image = Image.new("RGB", (100, 100))
     image.paste((255, 0, 0), (19, 29, 22, 32))  # the left eye
-    found = face_finder("mtcnn")(image)
+    found = face_finder("mtcnn", None)(image)
     assert [face.box for face in found] == [(10.0, 10.0, 50.0, 60.0), (60.0, 60.0, 80.0, 85.0)]
     faces = FakeDetector(min_face_size_px=20).detect(np.asarray(image))
     for face, expected in zip(found, (faces[0], faces[2]), strict=True):
         assert face.image.tobytes() == crop_face(image, expected, CropSettings()).tobytes()
-    assert face_finder("mtcnn")(Image.new("RGB", (100, 100))) == []
+    assert face_finder("mtcnn", None)(Image.new("RGB", (100, 100))) == []
+    own = CropSettings(style="box", margin=0.5, size_px=64, rotate_by_eyes=False)
+    like_the_training = face_finder("mtcnn", own.as_json())(image)[0].image
+    assert like_the_training.tobytes() == crop_face(image, faces[0], own).tobytes()
 
 
 def test_the_smallest_face_grows_with_the_picture(monkeypatch):
     monkeypatch.setattr(detection, "Detector", FakeDetector)
     monkeypatch.setattr(FakeDetector, "smallest", [])
     for size in ((100, 100), (1000, 4000), (3000, 2000)):
-        face_finder("mtcnn")(Image.new("RGB", size))
+        face_finder("mtcnn", None)(Image.new("RGB", size))
     assert FakeDetector.smallest == [20, 20, 40]
 
 

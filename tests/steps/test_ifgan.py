@@ -12,6 +12,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UsageError
 from tdgan_jax.evaluation.recognition import predict_logits
@@ -444,35 +445,9 @@ def test_the_optimiser_is_adam_with_the_weight_decay_in_the_gradient():
 
 
 def tiny_config() -> ConfigDict:
-    return ConfigDict(
-        {
-            "model": {
-                "image_size_px": SIZE_PX,
-                "image_channels": 1,
-                "has_generator": True,
-                "generator_width": 4,
-                "generator_levels": 2,
-                "encoder_attention_level": 1,
-                "skip_attention_level": 1,
-                "decoder_attention_level": 1,
-                "generator_dropout_rate": 0.5,
-                "discriminator_width": 4,
-                "discriminator_strided_layers": 1,
-                "classifier_depth": SHALLOW,
-                "classifier_width": 4,
-            },
-            "loss": Objective()._asdict(),
-            "learning_rate": {"generator": 1e-4, "discriminator": 1e-4, "classifier": 1e-4},
-            "optimizer": {
-                "adam_beta1": 0.9,
-                "adam_beta2": 0.99,
-                "weight_decay": 1e-4,
-                "learning_rate_decay": 0.9,
-                "learning_rate_decay_epochs": 10,
-            },
-            "parallel": {"batch_statistics": "global"},
-        }
-    )
+    config = load_config("configs/ifgan_synthetic.py:tiny", ["model.generator_dropout_rate=0.5"])
+    config.model.classifier_depth = SHALLOW
+    return config
 
 
 def test_the_family_fits_the_loop():

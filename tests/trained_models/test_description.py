@@ -17,7 +17,7 @@ DESCRIPTION = ModelDescription(
     expression_names=("happiness", "sadness"),
     num_identities=2,
     identity_names=("anna", "ben"),
-    preprocessing=Preprocessing(64, 1, "resize"),
+    preprocessing=Preprocessing(64, 1, "resize", {"style": "eyes", "margin": 0.2}),
 )
 
 
@@ -54,6 +54,10 @@ def test_what_is_written_is_read(tmp_path):
         (
             {"preprocessing": DESCRIPTION.preprocessing._replace(test_transform="x")._asdict()},
             "known: resize, centre_crop",
+        ),
+        (
+            {"preprocessing": DESCRIPTION.preprocessing._asdict() | {"crop": "eyes"}},
+            "crop is 'eyes', not of type dict",
         ),
         ({"weights": "keras"}, "known: torch, safetensors, onnx"),
     ],
