@@ -80,7 +80,7 @@ def open_run(folder: Path) -> StoredModel:
                 config.model.image_size_px,
                 config.model.image_channels,
                 config.data.test_transform,
-                names["crop"],
+                names.get("crop"),
             ),
         )
         shapes = stored_family(description.family).shapes(description)
