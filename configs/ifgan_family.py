@@ -168,7 +168,7 @@ def reduce_for_cpu(config: ConfigDict) -> None:
     config.loss.island_weight = 0.01
     config.learning_rate.generator = 1e-3
     config.learning_rate.classifier = 1e-3
-    config.training.batch_size = 32
+    config.training.batch_size = 16  # many updates count for more than large batches
 
 
 def shrink_to_tiny(config: ConfigDict) -> None:

@@ -21,7 +21,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.expressions.dataset = "yale_faces"
     cross_validate_posed(config)
     reduce_for_cpu(config)
-    config.training.batch_size = 16
     config.training.epochs = 60  # of three steps
     config.log.samples_every_steps = 200
     return apply_variant(config, variant)

@@ -9,7 +9,7 @@ import pytest
 import tdgan_jax
 from benchmarks.disentanglement import main
 from tdgan_jax.configuration import load_config
-from tdgan_jax.data.training_data import load_test_examples
+from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation import probes
 from tdgan_jax.evaluation.judges import expression_judge, identity_judge
@@ -21,7 +21,7 @@ from tdgan_jax.evaluation.selected_runs import (
     encoders,
     open_selected_run,
 )
-from tdgan_jax.run_folder import write_json
+from tdgan_jax.run_folder import read_json, write_json
 from tdgan_jax.train import train
 from tests.tiny_tdgan import make_run
 
@@ -137,7 +137,7 @@ def command(classifier_run, tdgan_run, tmp_path, monkeypatch):
     return [*arguments, "--grid-people", "2"]
 
 
-def test_the_script_measures_once_and_tabulates(command, tmp_path, capsys):
+def test_the_script_measures_once_and_tabulates(command, tdgan_run, tmp_path, capsys):
     assert main(command) == 0
     tables = capsys.readouterr().out
     assert (tmp_path / "out/disentanglement.md").read_text() == tables
@@ -149,6 +149,7 @@ def test_the_script_measures_once_and_tabulates(command, tmp_path, capsys):
     # Two people with seven expressions each; six others for every face of the one person.
     assert tdgan["transfer"]["generator"]["num_pairs"] == 2 * 7 * 6
     assert tdgan["transfer"]["copy_face"]["face_reconstruction_error"] == 0
+    assert read_json(tdgan_run / "disentanglement.json") == tdgan  # for its report
     assert classifier["transfer"] is None
 
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*_*.json")}

@@ -1,15 +1,19 @@
 """Every configuration file loads in every variant, and the README lists it."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 from configs import tdgan_ablations
+from configs.ifgan_family import ifgan_config
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
+from tdgan_jax.models.ifgan import make_ifgan
 from tdgan_jax.run_checks import check_values
+from tdgan_jax.steps.ifgan_objective import Objective
 
 ROOT = Path(__file__).parent.parent
 FILES = {
@@ -22,6 +26,10 @@ VARIANTS = {
     "tdgan_synthetic": ("", "tiny", "long", "long_released"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released"),
     "tdgan_image_folder": ("", "tiny", "cpu"),
+} | {
+    name: ("", "baseline", "without_attention", "tiny")
+    for name in FILES
+    if name.startswith("ifgan")
 }
 TDGAN_PAPER = {
     "tdgan_ck_plus": "97.53",
@@ -29,6 +37,12 @@ TDGAN_PAPER = {
     "tdgan_rafd": "99.32",
     "tdgan_baum2i": "65.76",
     "tdgan_raf": "81.91",
+}
+IFGAN_PAPER = {
+    "ifgan_bu3dfe": "85.25",
+    "ifgan_ck_plus": "97.52",
+    "ifgan_mmi": "75.48",
+    "ifgan_raf": "88.33",
 }
 
 
@@ -50,13 +64,14 @@ def test_both_datasets_have_builders_and_a_tiny_run_is_small(name):
     assert config.model.width_multiplier < 0.1 and config.training.epochs == 2
 
 
-@pytest.mark.parametrize("name", TDGAN_PAPER)
+@pytest.mark.parametrize("name", TDGAN_PAPER | IFGAN_PAPER)
 def test_the_papers_figure_stands_beside_what_was_measured(name):
     text = FILES[name].read_text()
-    assert f"Paper: {TDGAN_PAPER[name]} %" in text
+    figure = (TDGAN_PAPER | IFGAN_PAPER)[name]
+    assert f"Paper: {figure} %" in text
     assert "not yet\nmeasured" in text or "not yet measured" in text
     row = re.search(rf"^\| `{name}` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    fraction = f"(paper: {float(TDGAN_PAPER[name]) / 100:.4f})"
+    fraction = f"(paper: {float(figure) / 100:.4f})"
     assert row and f"not yet measured {fraction}" in row[0]
 
 
@@ -68,6 +83,34 @@ def test_the_sets_of_the_laboratory_follow_the_papers_protocol(name):
     assert config.evaluation.selection == "validation"
     released = ["data.validation=none", "evaluation.selection=test"]
     check_values(load_config(str(FILES[name]), released))
+
+
+def test_ifgans_fields_have_the_specifications_values():
+    config = ifgan_config()
+    assert config.loss.to_dict() == Objective()._asdict()
+    defaults = inspect.signature(make_ifgan).parameters
+    assert config.model.to_dict() == {
+        name: defaults[name].default for name in defaults if name not in ("num_expressions", "rngs")
+    }
+    sizes = (config.training.batch_size, config.training.epochs, config.optimizer.adam_beta2)
+    assert sizes == (50, 100, 0.99)
+
+
+@pytest.mark.parametrize("name", IFGAN_PAPER)
+def test_ifgans_experiments_follow_the_papers_protocol(name):
+    config = load_config(str(FILES[name]))
+    has_folds = name != "ifgan_raf"
+    assert config.data.num_folds == (10 if has_folds else 0)
+    assert config.data.validation == ("next_fold" if has_folds else "subjects")
+    averaged = set(filter(None, config.data.average_identity_datasets.split(",")))
+    posed = {f"{dataset}/with_neutral" for dataset in ("bu3dfe", "ck_plus", "mmi")}
+    assert averaged == (set() if has_folds else posed)
+    # What the docstring gives for the paper's additional data names prepared datasets.
+    (named,) = re.findall(r"additional_training_datasets=([\w,/]+)", FILES[name].read_text())
+    others = {text.partition("/")[0] for text in named.split(",")}
+    assert others == {"bu3dfe", "ck_plus", "mmi", "raf_db"} - {config.data.expressions.dataset}
+    assert not load_config(f"{FILES[name]}:baseline").model.has_generator
+    assert not load_config(f"{FILES[name]}:without_attention").model.decoder_attention_level
 
 
 def test_the_readme_lists_every_configuration():

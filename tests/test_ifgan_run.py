@@ -1,12 +1,14 @@
 """IF-GAN through the whole program: folds, a stop, resuming, evaluation, and all trained forms."""
 
+import copy
 import json
 import os
 import signal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,10 +20,13 @@ from tdgan_jax.cli.main import main
 from tdgan_jax.configuration import load_config
 from tdgan_jax.cross_validation import cross_validate
 from tdgan_jax.data.average_identity import read_average_faces
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
+from tdgan_jax.evaluation.tuple_reliance import tuple_accuracies
 from tdgan_jax.run_folder import read_json, read_metrics
 from tdgan_jax.steps.program import Program
 from tdgan_jax.train import Interrupted, complete_run, open_run
@@ -104,28 +109,56 @@ def test_evaluation_repeats_the_figures_and_the_report_shows_the_targets(trained
     assert "Average faces" in html and html.count("average_faces, fold_") == 3
 
 
-def test_labels_play_no_part_in_the_predictions(trained):
-    fold = trained.workdir / "fold_1"
+@pytest.fixture(scope="module")
+def tested(trained) -> tuple[Any, Examples]:
+    """Configuration and test examples of fold 1."""
     config = load_config("configs/ifgan_yale.py:tiny", FIELDS)
-    stored = read_json(fold / "config.json")
+    stored = read_json(trained.workdir / "fold_1/config.json")
     config.data.directory, config.data.fold = stored["data"]["directory"], 1
-    data = train_module.load_training_data(config)
-    shuffled = data.test._replace(expressions=np.roll(data.test.expressions, 1))
+    return config, load_test_examples(config, "drawn_folds", "", "fold_1")
+
+
+@pytest.fixture(scope="module")
+def random_parameters(trained) -> dict[str, Any]:
     shapes = jax.eval_shape(trained.program.init_state, jax.random.key(0)).parameters
+    return random_tree(shapes)
+
+
+def test_labels_play_no_part_in_the_predictions(trained, tested, random_parameters):
+    _, examples = tested
+    shuffled = examples._replace(expressions=np.roll(examples.expressions, 1))
     logits = [
         predict_logits(
             trained.program.eval_step,
             ("classifier",),
-            random_tree(shapes),
+            random_parameters,
             part,
             batch_size=8,
             mesh=trained.program.mesh,
         )["classifier"]
-        for part in (data.test, shuffled)
+        for part in (examples, shuffled)
     ]
-    assert (data.test.expressions != shuffled.expressions).all()
+    assert (examples.expressions != shuffled.expressions).all()
     assert len(np.unique(logits[0])) > 1
     np.testing.assert_array_equal(*logits)
+
+
+def test_a_half_that_the_classifier_does_not_see_can_be_shuffled(tested, random_parameters):
+    config, examples = tested
+    kernel = random_parameters["classifier"]["resnet"]["conv1"]["kernel"]
+
+    def accuracies(seen: list[int]) -> dict[str, float]:
+        parameters = copy.deepcopy(random_parameters)
+        mask = jnp.array(seen, jnp.float32).reshape(1, 1, 2, 1)
+        parameters["classifier"]["resnet"]["conv1"]["kernel"] = kernel * mask
+        return tuple_accuracies(config, parameters, examples)
+
+    first, second = accuracies([1, 0]), accuracies([0, 1])
+    assert first["generated_shuffled"] == first["own_pairs"]
+    assert second["input_shuffled"] == second["own_pairs"]
+    assert first["input_shuffled"] != first["own_pairs"]
+    with pytest.raises(UserError, match="baseline"):
+        tuple_accuracies(config, {"classifier": {}}, examples)
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +176,25 @@ def picture(tmp_path_factory) -> Path:
     return path
 
 
-def test_a_run_predicts_as_it_was_evaluated(trained, model):
+def test_a_run_predicts_as_it_was_evaluated(trained, tested, model):
     result = read_json(trained.workdir / "fold_1/result.json")["classifier"]
     assert evaluate_run(trained.workdir / "fold_1") == {"classifier": result}
-    config = load_config("configs/ifgan_yale.py:tiny", FIELDS)
-    stored = read_json(trained.workdir / "fold_1/config.json")
-    config.data.directory, config.data.fold = stored["data"]["directory"], 1
-    test = train_module.load_training_data(config).test
-    labels, probabilities = model.predict(np.stack(list(test.images)))
+    _, test = tested
+    labels, probabilities = model.predict(np.stack(list(test.images)).astype(np.float32) / 255)
     names = np.array(test.expression_names)[test.expressions]
     assert np.mean(np.array(labels) == names) == pytest.approx(result["accuracy"])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_predict_writes_a_row_with_a_probability_for_each_expression(
+    trained, model, picture, tmp_path
+):
+    out = tmp_path / "rows.csv"
+    command = ["predict", str(picture), "--detect", "none", "--out", str(out), "--quiet"]
+    assert main([*command, "--model", str(trained.workdir / "fold_1")]) == 0
+    header, row = out.read_text().splitlines()
+    assert header.endswith(",".join(model.expression_names))
+    assert model.predict(picture)[0][0] in row
 
 
 def test_what_an_ifgan_cannot_do_is_one_clear_error(model, picture, trained, tmp_path, capsys):
@@ -221,7 +262,8 @@ def test_attention_maps_are_drawn_for_points_of_the_face(trained, model, picture
     command = ["attention", str(picture), "--detect", "none", "--quiet", "--out", str(out)]
     command += ["--model", str(trained.workdir / "fold_1"), "--query"]
     assert main([*command, "0.3,0.4", "0.5,0.75"]) == 0
-    assert Image.open(out).size == (4 * 224 + 3 * 4, 224)
+    with Image.open(out) as sheet:
+        assert sheet.size == (4 * 224 + 3 * 4, 224)
     assert main([*command, "0.3,0.4"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert main([*command, "30,40"]) == 2

@@ -38,8 +38,8 @@ def draw_pictures(folder: Path, *, data_dir: str = "") -> None:
     Raises:
         UserError: If the folder holds no such run, or its dataset is not there.
     """
+    from tdgan_jax.data.loading import load_test_examples
     from tdgan_jax.data.splits import splits_of
-    from tdgan_jax.data.training_data import load_test_examples
     from tdgan_jax.evaluation.runs import shared_classes
     from tdgan_jax.evaluation.selected_runs import open_selected_run
 

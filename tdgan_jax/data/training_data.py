@@ -2,39 +2,33 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.data.average_feed import AverageFaceFeed, check_average_face_feed
-from tdgan_jax.data.average_identity import average_faces, check_complete
-from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.average_training import average_face_feed
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
     Examples,
-    Transform,
     in_memory,
-    joined,
     load_examples,
-    with_classes,
     with_compact_identities,
     with_expression,
     with_transform,
 )
 from tdgan_jax.data.folds import assert_disjoint, fold_name
-from tdgan_jax.data.images import (
-    SQUARE_MARGIN,
-    TEST_TRANSFORMS,
-    resize_exactly,
-    resize_shorter_side,
-    resize_square,
-    transform_for_test,
+from tdgan_jax.data.images import resize_exactly, resize_shorter_side
+from tdgan_jax.data.loading import (
+    load_labelled,
+    load_test_examples,
+    open_prepared,
+    test_transform,
+    training_transform,
 )
 from tdgan_jax.data.pipeline import Feed, PairFeed, check_feed
 from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
-from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.run_folder import AVERAGE_FACES_FILE
+from tdgan_jax.errors import UserError
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.alignment import CropSettings
@@ -79,39 +73,6 @@ class TrainingData(NamedTuple):
         }
 
 
-def test_transform(config: Config) -> Transform:
-    """The transform of evaluated images, to uint8 `[S, S, C]`.
-
-    Raises:
-        UsageError: If the configuration names none of the known ones.
-    """
-    name = config.data.test_transform
-    if name not in TEST_TRANSFORMS:
-        raise UsageError(f"data.test_transform is {name!r}; known: {', '.join(TEST_TRANSFORMS)}")
-    return partial(
-        transform_for_test,
-        test_transform=name,
-        size_px=config.model.image_size_px,
-        channels=config.model.image_channels,
-    )
-
-
-def load_test_examples(config: Config, dataset: str, builder_config: str, split: str) -> Examples:
-    """Loads labelled examples of any prepared dataset as this configuration's models see them.
-
-    Args:
-        config: The configuration of the model.
-        dataset: Name of a prepared dataset.
-        builder_config: Its builder configuration; empty for the first one.
-        split: A TFDS split expression.
-
-    Raises:
-        UserError: If the dataset is not prepared, or no expression is known in the split.
-    """
-    examples = _load_labelled(config, dataset, builder_config, split, test_transform(config))
-    return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
-
-
 def load_training_data(config: Config, cache: Path | None = None) -> TrainingData:
     """Loads what a run trains and is chosen and tested on.
 
@@ -130,7 +91,7 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
     source = config.data.expressions
     split = splits_of(config).test
     if config.data.num_folds:
-        builder = _open(config, source.dataset, source.builder_config)
+        builder = open_prepared(config, source.dataset, source.builder_config)
         check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
     crop = training_crop(config)
     fit, validation = _load_expressions(config)
@@ -141,7 +102,7 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
             f"split {fit.expression_names}"
         )
     if config.family == "ifgan":
-        feed: Feed = _average_face_feed(config, fit, cache)
+        feed: Feed = average_face_feed(config, fit, cache)
     else:
         feed = _pair_feed(config, fit, validation, test)
     data = TrainingData(feed, validation, test, crop)
@@ -168,72 +129,6 @@ def _pair_feed(
     return feed
 
 
-def _average_face_feed(config: Config, fit: Examples, cache: Path | None) -> AverageFaceFeed:
-    """Images to learn from, those of additional datasets among them, and their average faces."""
-    data, size = config.data, config.model.image_size_px
-    others = _load_whole_datasets(config, data.additional_training_datasets, fit)
-    expressions = in_memory(
-        joined(fit, others) if others else fit, limit_bytes=data.memory_limit_bytes
-    )
-    if data.average_identity_datasets:
-        first, *rest = _load_whole_datasets(config, data.average_identity_datasets, fit)
-        averaged = joined(first, rest)
-    else:
-        averaged = fit if others and not data.average_additional_datasets else expressions
-    loaded_px = round(size * SQUARE_MARGIN)
-    faces = average_faces(
-        averaged,
-        image_shape=(loaded_px, loaded_px, config.model.image_channels),
-        cached=None if cache is None else cache / AVERAGE_FACES_FILE,
-    )
-    check_complete(faces, expressions)
-    feed = AverageFaceFeed(
-        expressions=expressions,
-        average_faces=faces,
-        image_size_px=size,
-        batch_size=config.training.batch_size,
-        seed=config.seed,
-        rotation_degrees=data.rotation_degrees,
-        rotation=data.rotation,
-        target_crop=data.target_crop,
-        pad_last_batch=data.pad_last_batch,
-        num_workers=data.num_workers,
-    )
-    check_average_face_feed(feed)
-    return feed
-
-
-def _load_whole_datasets(config: Config, names: str, fit: Examples) -> list[Examples]:
-    """All images of other datasets whose class is one of this training's.
-
-    Of a set without folds the owner's training split is taken alone. Its images are one group: who
-    they show is of no account here.
-
-    Args:
-        config: The configuration.
-        names: Datasets as `NAME` or `NAME/CONFIG`, separated by commas.
-        fit: The training's own images.
-
-    Raises:
-        UsageError: If the training's own dataset is among them, whose test images would be too.
-    """
-    loaded = []
-    for text in filter(None, (part.strip() for part in names.split(","))):
-        name, _, builder_config = text.partition("/")
-        if config.data.num_folds and name == config.data.expressions.dataset:
-            raise UsageError(
-                f"{name} is the dataset of the cross-validation: as a whole it holds the test "
-                "subjects; name other datasets"
-            )
-        splits = _open(config, name, builder_config).info.splits
-        folds = [split for split in splits if split.startswith("fold_")]
-        split = "+".join(sorted(folds)) or "train"
-        examples = _load_labelled(config, name, builder_config, split, _enlarged(config))
-        examples = with_classes(examples, fit.expression_names)
-        loaded.append(examples._replace(groups=np.full(len(examples.files), f"all of {text}")))
-    return loaded
-
-
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     """Reads who stands in which fold of the expressions' dataset.
 
@@ -248,7 +143,7 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
             in two of them.
     """
     source = config.data.expressions
-    builder = _open(config, source.dataset, source.builder_config)
+    builder = open_prepared(config, source.dataset, source.builder_config)
     check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
     subjects = {}
     for name in map(fold_name, range(config.data.num_folds)):
@@ -258,28 +153,13 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     return subjects
 
 
-def _open(config: Config, dataset: str, builder_config: str) -> Any:
-    return open_dataset(dataset, builder_config or None, config.data.directory or None)
-
-
-def _load_labelled(
-    config: Config, dataset: str, builder_config: str, split: str, transform: Transform
-) -> Examples:
-    """The examples of a split whose expression is known; the images stay on disk."""
-    builder = _open(config, dataset, builder_config)
-    examples = with_expression(load_examples(builder, split, transform))
-    if not len(examples.files):
-        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
-    return examples
-
-
 def _load_faces(config: Config, validation: Examples | None, test: Examples) -> Examples:
     source = config.data.faces
     resize = resize_shorter_side if config.data.augment_faces else resize_exactly
     transform = partial(
         resize, size_px=config.model.image_size_px, channels=config.model.image_channels
     )
-    builder = _open(config, source.dataset, source.builder_config)
+    builder = open_prepared(config, source.dataset, source.builder_config)
     split = splits_of(config).train if source.follow_folds else source.split
     faces = load_examples(builder, split, transform)
     if source.follow_folds and validation is not None:
@@ -320,8 +200,8 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     """The examples to fit, still on disk, and those to choose the model by."""
     source = config.data.expressions
     splits = splits_of(config)
-    load = partial(_load_labelled, config, source.dataset, source.builder_config)
-    fit = load(splits.train, _enlarged(config))
+    load = partial(load_labelled, config, source.dataset, source.builder_config)
+    fit = load(splits.train, training_transform(config))
     validation = None
     # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
@@ -336,12 +216,3 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     if validation is not None:
         validation = in_memory(validation, limit_bytes=limit)
     return fit, validation
-
-
-def _enlarged(config: Config) -> Transform:
-    """The transform of training images, which are cropped later."""
-    return partial(
-        resize_square if config.family == "ifgan" else resize_shorter_side,
-        size_px=config.model.image_size_px,
-        channels=config.model.image_channels,
-    )

@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.picture_files import SUFFIXES
-from tdgan_jax.data.training_data import load_test_examples
 from tdgan_jax.evaluation.disentanglement import Labels
 from tdgan_jax.evaluation.divisions import independent_groups
 

@@ -13,8 +13,8 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import check_dataset_crop
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.folds import fold_name
+from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
-from tdgan_jax.data.training_data import load_test_examples
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
@@ -131,7 +131,7 @@ def _evaluate(
         name, builder_config = source.dataset, source.builder_config
         split = split or splits_of(config).test
     check_dataset_crop(
-        progress["crop"],
+        progress.get("crop"),
         config,
         name,
         builder_config,

@@ -1,7 +1,8 @@
 """A trained IF-GAN at test time in plain PyTorch: image -> average face -> expression.
 
-Needs the two files beside it, `ifgan_torch.py` and `resnet_torch.py`. Images are float tensors
-(batch, channels, size, size) with values in [0, 1].
+Built of `ifgan_torch` and `resnet_torch` beside it, of which a copy works without this package (the
+two imports are to be shortened then). Images are float tensors (batch, channels, size, size) with
+values in [0, 1].
 
     recogniser = load_recogniser("exported")  # a folder made by `tdgan-jax export --format torch`
     logits = recogniser(images)

@@ -46,7 +46,9 @@ def calibration_figure(
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, linestyle=(0, (1, 2)))
         axes.plot(confidence, accuracy, color=series, linewidth=1.2)
         sizes = 12 + 240 * counts / counts.sum()
-        axes.scatter(confidence, accuracy, s=sizes, color=series, alpha=0.75, linewidths=0)
+        axes.scatter(
+            confidence, accuracy, s=sizes, color=series, alpha=0.75, linewidths=0, clip_on=False
+        )
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
@@ -76,7 +78,7 @@ def share_figure(
         An `<svg>` element.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.4, 0.8 + 0.55 * len(rows))
+        figure, axes = blank(4.4, 1.2 + 0.5 * len(rows))
         for row, values in enumerate(shares):
             for column, share in enumerate(values):
                 depth = 0.0 if share is None else min(max(share, 0.0), 1.0)
@@ -88,7 +90,7 @@ def share_figure(
                 axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour)
         axes.set_xlim(0, len(columns))
         axes.set_ylim(len(rows), 0)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, [c.replace(" ", "\n") for c in columns])
+        axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=40, ha="left")
         axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
         axes.tick_params(length=0, pad=2, labeltop=True, labelbottom=False, labelcolor=INK)
         for spine in axes.spines.values():

@@ -142,7 +142,8 @@ def _summary_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     accuracy = [number_html(measurement["accuracy"]) for measurement in measured.values()]
     rows.insert(0, ["Accuracy on its own test", *accuracy])
-    return "<h3>In one number</h3>" + page.table(["", *map(escape, measured)], rows)
+    heads = ["Value"] if len(measured) == 1 else [escape(name) for name in measured]
+    return "<h3>In one number</h3>" + page.table(["", *heads], rows)
 
 
 def _transfer_table(measured: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,0 +1,79 @@
+"""Reads prepared datasets as the models of a configuration see them."""
+
+from functools import partial
+from typing import Any
+
+from tdgan_jax.configuration import Config
+from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.examples import (
+    Examples,
+    Transform,
+    in_memory,
+    load_examples,
+    with_expression,
+)
+from tdgan_jax.data.images import (
+    TEST_TRANSFORMS,
+    resize_shorter_side,
+    resize_square,
+    transform_for_test,
+)
+from tdgan_jax.errors import UsageError, UserError
+
+
+def open_prepared(config: Config, dataset: str, builder_config: str) -> Any:
+    """Opens a prepared dataset in the configuration's directory; "" stands for what is usual."""
+    return open_dataset(dataset, builder_config or None, config.data.directory or None)
+
+
+def load_labelled(
+    config: Config, dataset: str, builder_config: str, split: str, transform: Transform
+) -> Examples:
+    """The examples of a split whose expression is known; the images stay on disk."""
+    builder = open_prepared(config, dataset, builder_config)
+    examples = with_expression(load_examples(builder, split, transform))
+    if not len(examples.files):
+        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
+    return examples
+
+
+def load_test_examples(config: Config, dataset: str, builder_config: str, split: str) -> Examples:
+    """Loads labelled examples of any prepared dataset as this configuration's models see them.
+
+    Args:
+        config: The configuration of the model.
+        dataset: Name of a prepared dataset.
+        builder_config: Its builder configuration; empty for the first one.
+        split: A TFDS split expression.
+
+    Raises:
+        UserError: If the dataset is not prepared, or no expression is known in the split.
+    """
+    examples = load_labelled(config, dataset, builder_config, split, test_transform(config))
+    return in_memory(examples, limit_bytes=config.data.memory_limit_bytes)
+
+
+def test_transform(config: Config) -> Transform:
+    """The transform of evaluated images, to uint8 `[S, S, C]`.
+
+    Raises:
+        UsageError: If the configuration names none of the known ones.
+    """
+    name = config.data.test_transform
+    if name not in TEST_TRANSFORMS:
+        raise UsageError(f"data.test_transform is {name!r}; known: {', '.join(TEST_TRANSFORMS)}")
+    return partial(
+        transform_for_test,
+        test_transform=name,
+        size_px=config.model.image_size_px,
+        channels=config.model.image_channels,
+    )
+
+
+def training_transform(config: Config) -> Transform:
+    """The transform of training images, which are cropped later."""
+    return partial(
+        resize_square if config.family == "ifgan" else resize_shorter_side,
+        size_px=config.model.image_size_px,
+        channels=config.model.image_channels,
+    )
