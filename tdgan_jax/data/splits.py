@@ -1,5 +1,6 @@
 """Which examples train, which ones choose the model, and which ones test it."""
 
+import warnings
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -159,7 +160,7 @@ def validation_split(
         Positions of the examples to fit and of those to validate on.
 
     Raises:
-        UsageError: If the fraction is out of range or there are too few groups.
+        UsageError: If the fraction is out of range or there are too few groups or images.
     """
     # A second to import, which a refused configuration need not wait.
     from sklearn.model_selection import StratifiedGroupKFold
@@ -173,8 +174,17 @@ def validation_split(
             f"data.validation_fraction={fraction} needs {parts} subjects, "
             f"the training split has {num_groups}"
         )
+    largest_class = np.bincount(examples.expressions).max()
+    if largest_class < parts:
+        raise UsageError(
+            f"data.validation_fraction={fraction} needs {parts} images of a class, "
+            f"the largest class of the training split has {largest_class}"
+        )
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    fit, validation = next(
-        splitter.split(np.zeros(len(examples.groups)), examples.expressions, examples.groups)
-    )
+    with warnings.catch_warnings():
+        # Classes with fewer images than parts may be absent from the validation part.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        fit, validation = next(
+            splitter.split(np.zeros(len(examples.groups)), examples.expressions, examples.groups)
+        )
     return fit, validation

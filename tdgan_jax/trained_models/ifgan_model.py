@@ -12,6 +12,7 @@ from tdgan_jax.models.ifgan import Definitions
 from tdgan_jax.steps.ifgan import draw_average_faces, eval_step
 from tdgan_jax.steps.ifgan_objective import to_symmetric_range, to_unit_range
 from tdgan_jax.trained_models.batches import map_batches
+from tdgan_jax.trained_models.compiled import Definition, compiled
 from tdgan_jax.trained_models.description import ModelDescription
 from tdgan_jax.trained_models.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
@@ -19,17 +20,17 @@ from tdgan_jax.trained_models.opening import StoredModel
 Parameters = Any
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _classify(networks: Definitions, parameters: Parameters, images: jax.Array) -> jax.Array:
     return eval_step(networks, parameters, images)["classifier"]
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _draw(networks: Definitions, parameters: Parameters, images: jax.Array) -> jax.Array:
     return to_unit_range(draw_average_faces(networks, parameters, to_symmetric_range(images)))
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _pooled(networks: Definitions, parameters: Parameters, images: jax.Array) -> jax.Array:
     images = to_symmetric_range(images)
     drawn = None
@@ -39,7 +40,7 @@ def _pooled(networks: Definitions, parameters: Parameters, images: jax.Array) ->
     return features[:, None, None]
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _judge(
     networks: Definitions, parameters: Parameters, images: jax.Array, candidates: jax.Array
 ) -> jax.Array:
@@ -48,7 +49,7 @@ def _judge(
     return discriminator(to_symmetric_range(images), to_symmetric_range(candidates))
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _attend(
     networks: Definitions, parameters: Parameters, image: jax.Array, positions: jax.Array
 ) -> jax.Array:
@@ -71,6 +72,7 @@ class IfganModel:
         """Puts a model's parameters on the default device."""
         self.description: ModelDescription = stored.description
         self._networks: Definitions = stored.definitions
+        self._definition = Definition(stored.definitions)
         self._parameters = jax.device_put(stored.parameters)
 
     @property
@@ -158,7 +160,7 @@ class IfganModel:
         size = self.image_size_px // 2**level
         cells = np.minimum((points[:, ::-1] * size).astype(np.int32), size - 1)
         (prepared,) = self.prepared(image)
-        return np.asarray(_attend(self._networks, self._parameters, prepared[None], cells))[0]
+        return np.asarray(_attend(self._definition, self._parameters, prepared[None], cells))[0]
 
     def transfer(self, faces: Images, expressions: Images, **options: Any) -> np.ndarray:
         """Not what an IF-GAN does.
@@ -193,7 +195,7 @@ class IfganModel:
         return as_model_images(images, self.description.preprocessing)
 
     def _function(self, function: Any) -> Any:
-        return partial(function, self._networks, self._parameters)
+        return partial(function, self._definition, self._parameters)
 
 
 _NO_FACES = (

@@ -41,6 +41,8 @@ def as_model_images(images: Images, preprocessing: Preprocessing) -> np.ndarray:
         each = images
     else:
         array = np.asarray(images)
+        if array.ndim == 4 and len(array) and _is_ready(array[0], preprocessing):
+            return _in_range(array.astype(np.float32))
         each = list(array) if array.ndim == 4 else [array]
     size, channels = preprocessing.image_size_px, preprocessing.image_channels
     prepared = np.empty((len(each), size, size, channels), np.float32)
@@ -49,13 +51,20 @@ def as_model_images(images: Images, preprocessing: Preprocessing) -> np.ndarray:
     return prepared
 
 
+def _is_ready(image: np.ndarray, preprocessing: Preprocessing) -> bool:
+    """Whether a float image has the model's size and channels."""
+    size = preprocessing.image_size_px
+    has_shape = image.shape == (size, size, preprocessing.image_channels)
+    return has_shape and np.issubdtype(image.dtype, np.floating)
+
+
 def _prepared(image: Any, preprocessing: Preprocessing) -> np.ndarray:
     size, channels = preprocessing.image_size_px, preprocessing.image_channels
     if isinstance(image, str | os.PathLike | Image.Image):
         pixels = _decoded(image, channels)
     else:
         pixels = _checked_array(image)
-        if pixels.dtype == np.float32 and pixels.shape == (size, size, channels):
+        if _is_ready(pixels, preprocessing):
             return pixels
         if pixels.dtype == np.float32:
             pixels = np.rint(pixels * 255).astype(np.uint8)
@@ -93,7 +102,11 @@ def _checked_array(image: Any) -> np.ndarray:
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise UsageError(f"an image of type {array.dtype}; give floats in [0, 1] or uint8")
-    array = array.astype(np.float32)
+    return _in_range(array.astype(np.float32))
+
+
+def _in_range(array: np.ndarray) -> np.ndarray:
+    """Float images, whose values have been looked at."""
     if not (array.min() >= 0 and array.max() <= 1):  # also if one of them is not a number
         raise UsageError(
             f"an image with values from {array.min()} to {array.max()}; give floats in [0, 1]"

@@ -11,35 +11,36 @@ from flax import nnx
 from tdgan_jax.errors import UsageError
 from tdgan_jax.models.tdgan import ENCODER_STRIDE, Definitions
 from tdgan_jax.trained_models.batches import map_batches
+from tdgan_jax.trained_models.compiled import Definition, compiled
 from tdgan_jax.trained_models.description import ModelDescription
 from tdgan_jax.trained_models.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
 
-Definition = Any  # nnx.GraphDef of one network, hashable
-Tree = Any  # its parameters
+Network = Any  # nnx.GraphDef
+Tree = Any  # the parameters of a network
 
 
-@partial(jax.jit, static_argnums=0)
-def _encode(encoder: Definition, parameters: Tree, images: jax.Array) -> jax.Array:
+@compiled
+def _encode(encoder: Network, parameters: Tree, images: jax.Array) -> jax.Array:
     return nnx.merge(encoder, parameters)(images)
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _classify(
-    encoder_and_head: tuple[Definition, Definition], parameters: tuple[Tree, Tree], images: Any
+    encoder_and_head: tuple[Network, Network], parameters: tuple[Tree, Tree], images: Any
 ) -> jax.Array:
     encoder, head = map(nnx.merge, encoder_and_head, parameters)
     return head(encoder(images))
 
 
-@partial(jax.jit, static_argnums=0)
-def _judge(discriminator: Definition, parameters: Tree, images: jax.Array) -> jax.Array:
+@compiled
+def _judge(discriminator: Network, parameters: Tree, images: jax.Array) -> jax.Array:
     return nnx.merge(discriminator, parameters)(images).logits
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled
 def _decode(
-    decoder: Definition,
+    decoder: Network,
     parameters: Tree,
     expression_features: jax.Array,
     face_features: jax.Array,
@@ -69,7 +70,11 @@ class TdganModel:
     def __init__(self, stored: StoredModel):
         """Puts a model's parameters on the default device."""
         self.description: ModelDescription = stored.description
-        self._networks: Definitions = stored.definitions
+        definitions: Definitions = stored.definitions
+        self._networks = {
+            name: Definition(network) for name, network in definitions._asdict().items()
+        }
+        self._recogniser = Definition((definitions.expression_encoder, definitions.expression_head))
         self._parameters = jax.device_put(stored.parameters)
 
     @property
@@ -115,10 +120,10 @@ class TdganModel:
 
     def expression_logits(self, images: Images) -> np.ndarray:
         """Logits of the expression module, float32 `[N, C]`."""
-        definitions = (self._networks.expression_encoder, self._networks.expression_head)
         names = ("expression_encoder", "expression_head")
         parameters = tuple(self._parameters[name] for name in names)
-        return map_batches(partial(_classify, definitions, parameters), self._prepared(images))
+        recognise = partial(_classify, self._recogniser, parameters)
+        return map_batches(recognise, self._prepared(images))
 
     def expression_features(self, images: Images) -> np.ndarray:
         """Features d_e of the expression encoder, float32 `[N, S/16, S/16, 128]` at full width."""
@@ -216,7 +221,7 @@ class TdganModel:
 
     def _network(self, name: str, function: Any) -> Any:
         """One of the compiled functions above with a network's definition and parameters."""
-        return partial(function, getattr(self._networks, name), self._parameters[name])
+        return partial(function, self._networks[name], self._parameters[name])
 
     def _noise(
         self, count: int, noise: np.ndarray | None, key: jax.Array | None

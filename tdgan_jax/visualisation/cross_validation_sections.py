@@ -9,13 +9,13 @@ from typing import Any
 
 from tdgan_jax.run_folder import recognisers
 from tdgan_jax.visualisation import page
+from tdgan_jax.visualisation.confusion_sections import classes_table
 from tdgan_jax.visualisation.figures import confusion_figure
 from tdgan_jax.visualisation.recognition_sections import (
     FIGURE_TITLES,
     SUMMARY_FIGURES,
     chance_warnings,
     chosen_on_html,
-    classes_table,
     interval_html,
     number_html,
     recogniser_title,

@@ -4,7 +4,6 @@ No script, no network, no server: style, figures and images stand inside the fil
 does not have (yet) are named as missing.
 """
 
-import io
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from PIL import Image, UnidentifiedImageError
-
 from tdgan_jax.run_folder import (
-    AVERAGE_FACES_SHEET,
     REPORT_FILE,
     RunFiles,
     is_run_folder,
@@ -24,6 +20,7 @@ from tdgan_jax.run_folder import (
 )
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.comparison_sections import comparison_section
+from tdgan_jax.visualisation.confusion_sections import confusion_section
 from tdgan_jax.visualisation.cross_validation_sections import cross_validation_section
 from tdgan_jax.visualisation.curve_sections import accuracy_section, losses_section
 from tdgan_jax.visualisation.measurement_sections import (
@@ -35,10 +32,8 @@ from tdgan_jax.visualisation.picture_sections import (
     features_section,
     interpolation_section,
 )
-from tdgan_jax.visualisation.recognition_sections import (
-    confusion_section,
-    results_section,
-)
+from tdgan_jax.visualisation.recognition_sections import results_section
+from tdgan_jax.visualisation.sample_sections import average_faces_section, samples_section
 from tdgan_jax.visualisation.settings_sections import (
     config_section,
     differences,
@@ -47,10 +42,6 @@ from tdgan_jax.visualisation.settings_sections import (
 
 Facts: TypeAlias = list[tuple[str, str]]  # name and value
 Sections: TypeAlias = list[tuple[str, str, str]]  # anchor, heading and body as HTML
-
-_SAMPLES_ALONE = 5
-_SAMPLES_BESIDE_OTHERS = 2
-_LARGE_IMAGE_BYTES = 400_000
 
 
 def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
@@ -149,14 +140,16 @@ def _folds_section(joined: Mapping[str, RunFiles]) -> tuple[str, str, str]:
 
 def _run_sections(runs: Mapping[str, RunFiles], *, joined: bool) -> Sections:
     """The sections of runs; `joined` leaves out what the section on all folds shows better."""
+    faces_html = average_faces_section(runs)
+    average_faces = [("average-faces", "Average faces", faces_html)] if faces_html else []
     confusion = [] if joined else [("confusion", "Confusion", confusion_section(runs))]
     return [
         ("results", "Results", results_section(runs, warn=not joined)),
         ("accuracy", "Accuracy over the epochs", accuracy_section(runs)),
         ("losses", "Losses", losses_section(runs)),
         *confusion,
-        ("samples", "Samples", _samples_section(runs)),
-        *_average_faces_section(runs),
+        ("samples", "Samples", samples_section(runs)),
+        *average_faces,
     ]
 
 
@@ -221,63 +214,6 @@ def _title(paths: Sequence[Path]) -> str:
     if len(paths) > 1 and len(parents) == 1:
         return f"{parents.pop()}: {names}"
     return names
-
-
-def _samples_section(runs: Mapping[str, RunFiles]) -> str:
-    parts = []
-    limit = _SAMPLES_ALONE if len(runs) == 1 else _SAMPLES_BESIDE_OTHERS
-    for name, run in runs.items():
-        if len(runs) > 1:
-            parts.append(f"<h3>{escape(name)}</h3>")
-        if not run.samples:
-            parts.append(page.missing(f"{name}: no sample sheet in samples/ yet."))
-            continue
-        cards = [_sample_card(path) for path in spread_out(run.samples, limit)]
-        parts.append(page.grid(cards, "wide"))
-    return "".join(parts)
-
-
-def _average_faces_section(runs: Mapping[str, RunFiles]) -> Sections:
-    """IF-GAN's targets, which differ from fold to fold; no section for other families."""
-    sheets = {name: run.path / AVERAGE_FACES_SHEET for name, run in runs.items()}
-    cards = [_picture_card(name, path) for name, path in sheets.items() if path.is_file()]
-    if not cards:
-        return []
-    text = "The mean image of each expression over the training images alone: what is to be drawn."
-    return [("average-faces", "Average faces", page.lead(text) + page.grid(cards, "wide"))]
-
-
-def spread_out(items: Sequence[Any], limit: int) -> list[Any]:
-    """The first, the last and evenly spaced ones between them, at most `limit`."""
-    if len(items) <= limit:
-        return list(items)
-    return [items[round(index * (len(items) - 1) / (limit - 1))] for index in range(limit)]
-
-
-def _sample_card(path: Path) -> str:
-    match = re.fullmatch(r"epoch_(\d+)_step_(\d+)", path.stem)
-    title = f"Epoch {int(match[1])}, step {int(match[2]):,}" if match else path.stem
-    return _picture_card(title, path)
-
-
-def _picture_card(title: str, path: Path) -> str:
-    try:
-        content, media_type = _small_image(path)
-    except (OSError, UnidentifiedImageError):
-        return page.card(escape(title), page.missing(f"{path.name} cannot be read as an image."))
-    return page.card(escape(title), page.image(content, media_type, f"{path.stem}, {title}"))
-
-
-def _small_image(path: Path) -> tuple[bytes, str]:
-    """The file itself, or a JPEG of it when it is large."""
-    content = path.read_bytes()
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()  # finds a torn file
-        if len(content) <= _LARGE_IMAGE_BYTES:
-            return content, "image/png"
-        buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, format="JPEG", quality=90)
-    return buffer.getvalue(), "image/jpeg"
 
 
 def _grouped(value: int | None) -> str:

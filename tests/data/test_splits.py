@@ -38,6 +38,15 @@ def test_too_few_people_are_refused_with_both_numbers():
         validation_split(people, fraction=0.1, seed=0)
 
 
+def test_too_few_images_are_refused_and_a_rare_class_is_not():
+    few = examples(18, 2)._replace(groups=np.arange(18).astype(str))
+    alternating = few._replace(expressions=np.arange(18, dtype=np.int32) % 2)
+    with pytest.raises(UsageError, match="needs 10 images of a class, the largest.* has 9"):
+        validation_split(alternating, fraction=0.1, seed=0)
+    rare = few._replace(expressions=np.array([1] * 2 + [0] * 16, np.int32))
+    assert 0 < len(validation_split(rare, fraction=0.1, seed=0)[1]) < 9
+
+
 def folded(*overrides: str):
     return load_config("configs/tdgan_yale.py:tiny", ["data.num_folds=4", *overrides])
 

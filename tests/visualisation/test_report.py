@@ -14,7 +14,8 @@ from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_m
 from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
 from tdgan_jax.visualisation.figures import Series
 from tdgan_jax.visualisation.grids import sample_grid, save_png
-from tdgan_jax.visualisation.report import distinct_names, spread_out, write_report
+from tdgan_jax.visualisation.report import distinct_names, write_report
+from tdgan_jax.visualisation.sample_sections import spread_out
 from tdgan_jax.visualisation.settings_sections import flattened
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
