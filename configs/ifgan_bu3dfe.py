@@ -1,6 +1,6 @@
 """IF-GAN on BU-3DFE (Cai et al. 2021, arXiv:1903.08051): ten folds by subject.
 
-    tdgan-jax prepare bu3dfe --source PATH
+    tdgan-jax prepare bu3dfe --source PATH --crop ifgan
     python launch.py --config configs/ifgan_bu3dfe.py \
         --config.training.imagenet_weights=resnet101.pth
 

@@ -1,6 +1,6 @@
 """IF-GAN on CK+ (Cai et al. 2021, arXiv:1903.08051): ten folds by subject.
 
-    tdgan-jax prepare ck_plus --source PATH --config without_neutral
+    tdgan-jax prepare ck_plus --source PATH --config without_neutral --crop ifgan
     python launch.py --config configs/ifgan_ck_plus.py \
         --config.training.imagenet_weights=resnet101.pth
 

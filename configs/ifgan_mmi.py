@@ -1,6 +1,6 @@
 """IF-GAN on MMI (Cai et al. 2021, arXiv:1903.08051): ten folds by subject.
 
-    tdgan-jax prepare mmi --source PATH
+    tdgan-jax prepare mmi --source PATH --crop ifgan
     python launch.py --config configs/ifgan_mmi.py \
         --config.training.imagenet_weights=resnet101.pth
 

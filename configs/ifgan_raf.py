@@ -1,7 +1,7 @@
 """IF-GAN on RAF-DB (Cai et al. 2021, arXiv:1903.08051): photographs from the web, seven classes.
 
     tdgan-jax prepare raf_db --source PATH
-    tdgan-jax prepare bu3dfe --source PATH --config with_neutral     # and ck_plus, and mmi
+    tdgan-jax prepare bu3dfe --source PATH --config with_neutral --crop ifgan   # and ck_plus, mmi
     python launch.py --config configs/ifgan_raf.py \
         --config.training.imagenet_weights=resnet101.pth
 

@@ -242,6 +242,8 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     bar.set_postfix_str(one_line(family, record))
                     window = []
                 if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
+                    jax.block_until_ready(metrics)
+                    drawing_started = time.monotonic()
                     columns = jax.device_get(
                         program.sample_step(state.parameters, sample_batch, sample_key)
                     )
@@ -251,6 +253,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                         titles=family.sample_columns,
                     )
                     save_png(grid, sample_path(run.workdir, epoch, step))
+                    window_started += time.monotonic() - drawing_started
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
                     if end_of_epoch:
