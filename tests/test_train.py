@@ -16,6 +16,7 @@ import pytest
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
+from tdgan_jax.run_checks import DATA_FIELDS
 from tdgan_jax.run_folder import read_metrics
 from tdgan_jax.step_records import mean_metrics
 from tdgan_jax.steps.families import make_family
@@ -174,7 +175,7 @@ def test_without_a_validation_part_the_test_split_alone_chooses():
     checkpoints = SimpleNamespace(save_best=lambda selection, step, *_: saved.append(selection))
     family = SimpleNamespace(recognisers=("expression_module",))
     state = SimpleNamespace(parameters={})
-    progress = {"by_selection": {}, "expression_names": [], "identity_names": []}
+    progress = {"by_selection": {}, **dict.fromkeys(DATA_FIELDS)}
     for step, accuracy in ((5, 0.4), (10, 0.3)):
         figures = {"expression_module": {"accuracy": accuracy}}
         record = {"step": step, "evaluation": {"test": figures}}

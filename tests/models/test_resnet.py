@@ -23,7 +23,7 @@ def test_parameter_counts_are_torchvisions(depth, count):
 
 
 def test_an_unknown_depth_is_refused():
-    with pytest.raises(ValueError, match="depth of the ResNet is 20; known: 18, 34, 50, 101"):
+    with pytest.raises(ValueError, match="depth of the ResNet is 20; known: 10, 18, 34, 50, 101"):
         ResNet(depth=20, num_classes=7, rngs=nnx.Rngs(0))
 
 
