@@ -5,7 +5,7 @@
 A dataset is `NAME[/CONFIG][:SPLIT]`, split `test` if none is given. Labels are compared by name:
 where model and dataset have different classes, both are reduced to those that they share, and the
 cell says how many these are. A run's own dataset is evaluated as any other; which cell that is, the
-table marks.
+table marks, as it marks cells with images of people whom the run was trained or chosen on.
 """
 
 import argparse
@@ -58,6 +58,8 @@ def _cell(figures: Mapping[str, Any]) -> str:
     ends = f" ({interval['low']:.3f} to {interval['high']:.3f})" if interval else ""
     classes = f"{len(figures['labels'])} classes, {figures['num_examples']} images"
     mark = ", near chance" if chance_warning(figures) else ""
+    if figures.get("holds_training_images"):
+        mark += f", {figures['num_training_images']} of them known from training"
     return f"{OWN if figures['own'] else ''}{figures['accuracy']:.3f}{ends}; {classes}{mark}"
 
 

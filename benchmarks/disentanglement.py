@@ -32,6 +32,7 @@ from tdgan_jax.evaluation.selected_runs import (
     encoders,
     open_selected_run,
 )
+from tdgan_jax.evaluation.training_images import check_unseen
 from tdgan_jax.evaluation.transfer_quality import (
     Judges,
     TransferGrid,
@@ -83,6 +84,7 @@ def measure(
     examples = load_probed_examples(
         run.config, args.dataset, fit_split=args.fit_split, test_split=args.test_split
     )
+    check_unseen(run.config, examples.test, args.dataset, args.test_split)
     features = {
         name: np.concatenate([encode_examples(encode, part) for part in examples.parts])
         for name, encode in encoders(run).items()

@@ -67,15 +67,21 @@ class Checkpoints:
                 f"{str(error).splitlines()[0]}; the previous checkpoint is intact"
             ) from error
 
-    def _restore(self, name: str, template: Tree) -> tuple[Tree, dict[str, Any]]:
-        manager = self._manager(name)
-        restored = manager.restore(
-            manager.latest_step(),
-            args=ocp.args.Composite(
-                tree=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
-            ),
-        )
-        return restored["tree"], restored["progress"]
+    def _restore(self, name: str, **items: Any) -> Any:
+        try:
+            manager = self._manager(name)
+            return manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+        except Exception as error:  # Orbax raises almost anything on damaged files.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"the checkpoint in {self._folder.parent} cannot be read: {name}: {reason[:200]}"
+            ) from error
+
+    def _tree(self, name: str, template: Tree) -> Tree:
+        return self._restore(name, tree=ocp.args.StandardRestore(template))["tree"]
+
+    def _progress(self, name: str) -> dict[str, Any]:
+        return self._restore(name, progress=ocp.args.JsonRestore())["progress"]
 
     def latest_step(self) -> int | None:
         """Step of the latest whole state; None in a new run."""
@@ -99,8 +105,19 @@ class Checkpoints:
 
         Returns:
             The state and the progress that was saved with it.
+
+        Raises:
+            UserError: If the checkpoint is damaged or of another structure.
         """
-        return self._restore(LATEST, template)
+        return self._tree(LATEST, template), self._progress(LATEST)
+
+    def latest_progress(self) -> dict[str, Any]:
+        """Reads what was saved beside the latest state.
+
+        Raises:
+            UserError: If the checkpoint is damaged.
+        """
+        return self._progress(LATEST)
 
     def drop_latest(self) -> None:
         """Removes the whole state of a finished run; the best parameters stay.
@@ -130,21 +147,19 @@ class Checkpoints:
         """Reads the parameters that a selection chose.
 
         Raises:
-            UserError: If that selection has chosen nothing yet.
+            UserError: If that selection has chosen nothing yet, or the checkpoint is damaged.
         """
         self._check_chosen(selection)
-        return self._restore(f"best_{selection}", template)[0]
+        return self._tree(f"best_{selection}", template)
 
     def best_progress(self, selection: str) -> dict[str, Any]:
         """Reads what was saved beside the parameters that a selection chose.
 
         Raises:
-            UserError: If that selection has chosen nothing yet.
+            UserError: If that selection has chosen nothing yet, or the checkpoint is damaged.
         """
         self._check_chosen(selection)
-        manager = self._manager(f"best_{selection}")
-        progress = ocp.args.Composite(progress=ocp.args.JsonRestore())
-        return manager.restore(manager.latest_step(), args=progress)["progress"]
+        return self._progress(f"best_{selection}")
 
     def _check_chosen(self, selection: str) -> None:
         name = f"best_{selection}"

@@ -77,6 +77,9 @@ def cross_validate(
         (workdir / REPORT_FILE).unlink(missing_ok=True)
         write_json(workdir / CROSS_VALIDATION_FILE, summary)
     write_report([workdir])
+    if summary is None and (workdir / CROSS_VALIDATION_FILE).exists():
+        # Another process has finished the last fold meanwhile; its report may be overwritten.
+        write_report([workdir])
     return summary
 
 

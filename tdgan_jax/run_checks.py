@@ -15,7 +15,7 @@ from tdgan_jax.steps.parallel import MAPPINGS
 
 SELECTIONS = ("validation", "test")
 # What a checkpoint remembers of the data that it was trained on.
-DATA_FIELDS = ("expression_names", "identity_names", "crop")
+DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
 AT_LEAST_ONE = (
     "training.epochs",
     "training.batch_size",
@@ -67,9 +67,18 @@ def check_values(config: Config) -> None:
             raise UsageError(f"seed must not be negative, got {value}")
         if field == "model.dropout_rate" and not 0 <= value < 1:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
-        if field == "training.imagenet_weights" and value and not Path(str(value)).is_file():
-            raise UserError(f"training.imagenet_weights: there is no file {value}")
     check_protocol(config)
+
+
+def check_given_weights(config: Config) -> None:
+    """Makes sure that the weights that a new run starts from are there.
+
+    Raises:
+        UserError: Names the missing file.
+    """
+    given = config.training.get("imagenet_weights")
+    if given and not Path(given).is_file():
+        raise UserError(f"training.imagenet_weights: there is no file {given}")
 
 
 def check_finite(parameters: Any, step: int) -> None:
@@ -91,13 +100,25 @@ def _all_finite(tree: Any) -> jax.Array:
 
 
 def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:
-    """Refuses a dataset whose classes, people or face crops are not those of the checkpoint.
+    """Refuses to resume on other data: today's test subjects may be those who trained before.
+
+    Args:
+        stored: What the checkpoint remembers; fields that are younger than it pass.
+        current: The `DATA_FIELDS` of what the run reads now.
 
     Raises:
-        UserError: If names, their order or the settings of the crop differ.
+        UserError: If classes, people, face crops, or the images, labels or subjects of a part
+            differ.
     """
     for field in DATA_FIELDS:
-        if stored[field] != current[field]:
+        if field not in stored or stored[field] == current[field]:
+            continue
+        if field == "data_fingerprint":
             raise UserError(
-                f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
+                "the dataset was built anew since the run began: its images, labels or subjects, "
+                "or who stands in which part, are others than those of the checkpoint. Start over "
+                "with another --workdir"
             )
+        raise UserError(
+            f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
+        )

@@ -14,6 +14,8 @@ One line of `metrics.jsonl` is one logged step::
 line. A number that is not finite is written as null, since JSON has no NaN.
 """
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
 import math
@@ -22,7 +24,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -291,6 +293,30 @@ def check_writable_with_space(path: Path, needed_bytes: int) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"cannot write into {path}: {reason}; give another folder") from error
+
+
+@contextlib.contextmanager
+def in_use_by_this_process(path: Path) -> Iterator[None]:
+    """Keeps other processes from training in the same folder; ends with this one, however it ends.
+
+    Where the file system cannot lock a folder, nothing is kept off.
+
+    Raises:
+        UserError: If another process holds the folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another process trains in {path}; wait for it, or give another --workdir"
+            ) from error
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _folds(path: Path) -> list[Path]:

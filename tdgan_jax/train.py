@@ -7,6 +7,7 @@ one.
 """
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from tdgan_jax.evaluation.yardsticks import yardsticks
 from tdgan_jax.run_checks import (
     DATA_FIELDS,
     check_finite,
+    check_given_weights,
     check_same_config,
     check_same_data,
     check_values,
@@ -44,6 +46,7 @@ from tdgan_jax.run_folder import (
     MetricsLog,
     check_writable_with_space,
     environment,
+    in_use_by_this_process,
     read_json,
     sample_path,
     write_json,
@@ -125,6 +128,8 @@ def open_run(
         UserError: If the run cannot be trained; nothing is written then.
     """
     check_values(config)
+    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
+        check_given_weights(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     data = load_training_data(config, cache=workdir)
@@ -150,9 +155,15 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
         The content of `result.json`.
 
     Raises:
-        UserError: If the work cannot be done; the message says why.
+        UserError: If another process trains in the folder, or the work cannot be done; the message
+            says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
+    with in_use_by_this_process(run.workdir):
+        return _complete_run(run, show_progress)
+
+
+def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     config, data = run.config, run.data
     _say(f"{config.name}: {_describe(run)}", show_progress)
     for remark in crop_remarks(config):
@@ -184,12 +195,15 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         "expression_names": list(data.expression_names),
         "identity_names": list(data.identity_names),
         "crop": None if data.crop is None else data.crop.as_json(),
+        "data_fingerprint": data.fingerprint,
         "by_selection": {},
     }
     if checkpoints.latest_step() is not None:
+        # Before the state, which would not have the shapes of another dataset's people.
+        check_same_data(checkpoints.latest_progress(), progress)
         state, restored = checkpoints.restore_latest(state)
-        check_same_data(restored, progress)
-        progress = restored
+        progress |= restored
+        _say(f"going on after step {progress['step']}", show_progress)
     elif family.with_given_weights is not None:
         state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
     log = MetricsLog(run.workdir / METRICS_FILE)
@@ -240,6 +254,9 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     log.append(record)
                     log_to_board(board, record)
                     bar.set_postfix_str(one_line(family, record))
+                    if end_of_epoch and bar.disable:  # what a log file gets instead of the bar
+                        line = one_line(family, record)
+                        _say(f"step {step} of {last_step}: {line}", show_progress)
                     window = []
                 if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
                     jax.block_until_ready(metrics)
@@ -303,7 +320,7 @@ def _select(
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            of_the_data = {field: progress[field] for field in DATA_FIELDS}
+            of_the_data = {field: progress[field] for field in DATA_FIELDS if field in progress}
             checkpoints.save_best(selection, record["step"], state.parameters, of_the_data)
     return progress | {"by_selection": chosen}
 
@@ -353,3 +370,4 @@ def _stop_requests() -> Iterator[list[int]]:
 def _say(text: str, show_progress: bool) -> None:
     if show_progress:
         tqdm.write(text)
+        sys.stdout.flush()  # a log file shows it at once

@@ -1,15 +1,19 @@
 """A short run of the plain classifier, and what measures it and a TDGAN: the real program."""
 
 import json
+import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import tdgan_jax
 from benchmarks.disentanglement import main
+from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
+from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation import probes
 from tdgan_jax.evaluation.judges import expression_judge, identity_judge
@@ -20,8 +24,11 @@ from tdgan_jax.evaluation.selected_runs import (
     encode_examples,
     encoders,
     open_selected_run,
+    read_config,
 )
+from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
 from tdgan_jax.run_folder import read_json, write_json
+from tdgan_jax.steps.parallel import replicated_shapes
 from tdgan_jax.train import train
 from tests.tiny_tdgan import make_run
 
@@ -63,11 +70,61 @@ def images(opened):
     return load_test_examples(opened.config, "synthetic_faces", "64", "test[:40]")
 
 
-def test_the_averages_are_what_is_kept_and_evaluated(classifier_run):
+def test_the_averages_are_what_is_kept_and_evaluated(classifier_run, opened):
+    shapes = jax.eval_shape(opened.program.init_state, jax.random.key(0))
+    checkpoints = Checkpoints(classifier_run / "checkpoints", read_only=True)
+    state, _ = checkpoints.restore_latest(replicated_shapes(shapes, opened.program.mesh))
+    kept, averages, weights = map(
+        jax.tree.leaves, (opened.parameters, state.weight_averages, state.weights)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(kept, averages, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(kept, weights, strict=True))
     result = json.loads((classifier_run / "result.json").read_text())
     assert result["classifier"]["num_examples"] == 45
     assert evaluate_run(classifier_run) == {"classifier": result["classifier"]}
     assert (classifier_run / "report.html").exists()
+
+
+def test_an_evaluation_on_training_images_says_so(classifier_run, tdgan_run, opened, images):
+    split = "train[:3]+test[:2]"
+    (figures,) = evaluate_run(classifier_run, split=split).values()
+    assert figures["holds_training_images"] is True
+    assert (figures["num_training_images"], figures["num_examples"]) == (3, 5)
+    assert num_training_images(opened.config, images, "synthetic_faces") == 0
+    check_unseen(opened.config, images, "synthetic_faces/64", "test[:40]")
+
+    tdgan = read_config(tdgan_run)
+    faces = faces_on_disk(tdgan)
+    assert num_training_images(tdgan, faces, "synthetic_faces") == len(faces.files)
+    assert num_training_images(tdgan, faces, "another") == 0
+    # A classifier loads faces and does not look at them.
+    assert num_training_images(opened.config, faces, "synthetic_faces") == 0
+    with pytest.raises(UserError, match="show people or pictures that the run"):
+        check_unseen(tdgan, faces, "synthetic_faces/64", "faces")
+
+
+def test_a_damaged_run_is_answered_in_one_line(tdgan_run, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(tdgan_run, damaged)
+    Checkpoints(damaged / "checkpoints").save_latest(3, {"a": np.ones(9)}, {"step": 3})
+    for path in damaged.glob("checkpoints/*/*/tree/**/*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:20])
+    checkpoints = Checkpoints(damaged / "checkpoints", read_only=True)
+    assert checkpoints.latest_progress() == {"step": 3}
+    for opening in (
+        lambda: evaluate_run(damaged),
+        lambda: open_selected_run(damaged),
+        lambda: checkpoints.restore_latest({"a": np.zeros(9)}),
+    ):
+        with pytest.raises(UserError, match="the checkpoint in .*damaged cannot be read") as raised:
+            opening()
+        assert "\n" not in str(raised.value)
+    config = read_json(damaged / "config.json")
+    del config["evaluation"]
+    write_json(damaged / "config.json", config)
+    with pytest.raises(UserError, match="it lacks evaluation.selection"):
+        evaluate_run(damaged)
 
 
 def test_a_classifier_has_no_face_encoder(opened, images):
@@ -163,3 +220,7 @@ def test_the_script_says_what_is_wrong_in_one_line(command, tmp_path, capsys):
     assert main([*command, "--runs", str(tmp_path / "nothing")]) == 1
     errors = capsys.readouterr().err
     assert "cannot read" in errors and len(errors.strip().splitlines()) == 1
+    known = ["--out", str(tmp_path / "known"), "--fit-split", "", "--test-split", "train[:9]"]
+    assert main([*command, *known]) == 1
+    errors = capsys.readouterr().err
+    assert "9 of the 9 images of synthetic_faces/64, split 'train[:9]'" in errors

@@ -190,6 +190,9 @@ def test_evaluate_recomputes_exactly_the_figures_of_all_folds(killed):
 def test_evaluate_refuses_a_split_that_most_folds_were_trained_on(killed):
     with pytest.raises(UsageError, match="each fold of .* is evaluated on its own test part"):
         evaluate_folds(killed.workdir, split="fold_0")
+    for name in ("drawn_folds", "drawn_folds/shared"):
+        with pytest.raises(UsageError, match="is evaluated on its own test part"):
+            evaluate_folds(killed.workdir, dataset=name, split="fold_0")
 
 
 def test_a_killed_fold_goes_on_to_bit_identical_parameters(killed):
@@ -215,6 +218,22 @@ def test_sigterm_in_a_fold_names_it(monkeypatch, tmp_path):
     with pytest.raises(Interrupted, match="fold_0: stopped after step 3 of 12"):
         cross_validation.cross_validate(config, tmp_path / "run", show_progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_report_of_some_folds_gives_way_to_that_of_all(monkeypatch, tmp_path):
+    written = []
+
+    def write_report(folders):
+        # The process that finished the last fold is faster.
+        write_json(tmp_path / "cross_validation.json", {})
+        written.append(folders)
+
+    monkeypatch.setattr(cross_validation, "load_fold_subjects", lambda _: {})
+    monkeypatch.setattr(cross_validation, "_complete_fold", lambda *_, **__: None)
+    monkeypatch.setattr(cross_validation, "write_report", write_report)
+    config = load_config(CONFIG, [*FIELDS, "data.fold=0"])
+    assert cross_validation.cross_validate(config, tmp_path, show_progress=False) is None
+    assert written == [[tmp_path], [tmp_path]]
 
 
 def test_the_disk_must_hold_the_folds_that_are_still_to_come(drawn_folds, monkeypatch, tmp_path):

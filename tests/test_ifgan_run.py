@@ -308,7 +308,7 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
 
 def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    from tdgan_jax.run_checks import check_values
+    from tdgan_jax.run_checks import check_given_weights, check_values
     from tdgan_jax.steps.ifgan_family import ifgan_family
     from tdgan_jax.torch_weights.resnet import torch_from_resnet
     from tests.torch_weights.test_resnet import shapes_of
@@ -317,10 +317,12 @@ def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_p
     field = f"training.imagenet_weights={path}"
     config = load_config("configs/ifgan_yale.py:tiny", [field])
     with pytest.raises(UserError, match="there is no file .*resnet.safetensors"):
-        check_values(config)
+        open_run(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    check_values(config)  # a finished or resumed run need not read the file again
     theirs = random_tree(shapes_of(depth=10, width=4, num_classes=1000), seed=3)
     safetensors.save_file(torch_from_resnet(theirs), path)
-    check_values(config)
+    check_given_weights(config)
     family = ifgan_family(config, num_expressions=7)
     shapes = jax.eval_shape(family.init_state, jax.random.key(0))
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)

@@ -9,6 +9,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.run_folder import (
     MetricsLog,
     check_writable_with_space,
+    in_use_by_this_process,
     read_json,
     read_metrics,
     read_run,
@@ -183,3 +184,13 @@ def test_no_run_folder(tmp_path):
     (tmp_path / "result.json").write_text("[1]")
     with pytest.raises(UserError, match="result.json is damaged"):
         read_run(tmp_path)
+
+
+def test_a_folder_is_trained_in_by_one_process(tmp_path):
+    with in_use_by_this_process(tmp_path):
+        with pytest.raises(UserError, match="another process trains in .*give another --workdir"):
+            with in_use_by_this_process(tmp_path):
+                pass
+    with in_use_by_this_process(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())

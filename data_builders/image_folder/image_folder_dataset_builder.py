@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.data.build_settings import SUBJECT_PATTERN
 from tdgan_jax.data.image_builder import ImageBuilder
 from tdgan_jax.data.label_table import find_label_table, read_label_table
 from tdgan_jax.data.listing import ListedImage, listed_image
@@ -46,6 +47,8 @@ class Builder(ImageBuilder):
                 f"--subject-pattern {subject_pattern!r} has no group; put the part that is the "
                 r"subject in parentheses, as in '^(S\d+)_'"
             )
+        if subject_pattern:
+            self.notes[SUBJECT_PATTERN] = subject_pattern
 
     @classmethod
     def own_config(cls, name: str) -> tfds.core.BuilderConfig | None:

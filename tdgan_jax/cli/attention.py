@@ -5,7 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, progress_bar
+from tdgan_jax.cli.model_arguments import (
+    add_model_arguments,
+    open_face_finder,
+    open_model,
+    progress_bar,
+)
 from tdgan_jax.errors import UsageError
 
 _EXAMPLES = """\
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from tdgan_jax.inference.attention_sheet import attention_sheet
-    from tdgan_jax.inference.faces import face_finder, read_faces
+    from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.trained_models.ifgan_model import IfganModel
     from tdgan_jax.visualisation.grids import save_png
 
@@ -80,11 +85,12 @@ def run(args: argparse.Namespace) -> int:
         model = open_model(args)
         if not isinstance(model, IfganModel):
             raise UsageError("attention maps are those of an IF-GAN; this model has no attention")
-        (face,) = read_faces([args.image], face_finder(args.detect, model.face_crop))
+        (face,) = read_faces([args.image], open_face_finder(args, model))
         bar.update()
         points = np.array(args.query)
         maps = model.attention_maps(face, points)
         (seen,), (drawn,) = model.prepared(face), model.average_faces(face)
         save_png(attention_sheet(seen, drawn, points, maps), args.out)
         bar.update()
+    print(f"wrote {args.out}")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="evaluate although the dataset's faces are cut out otherwise than the model's",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         data_dir=args.data_dir,
         allow_different_crops=args.allow_different_crops,
+        show_progress=not args.quiet and sys.stderr.isatty(),
     )
     if args.json:
         print(json.dumps(figures))
@@ -112,7 +115,13 @@ def remarks(figures: dict[str, dict[str, Any]], config: dict[str, Any]) -> list[
     selection = config.get("evaluation", {}).get("selection")
     optimistic = ", which is optimistic on that split" if selection == "test" else ""
     lines.append(f"parameters chosen on: {selection}{optimistic}")
-    left_out = next(iter(figures.values())).get("left_out", {})
+    first = next(iter(figures.values()))
+    if first.get("holds_training_images"):
+        lines.append(
+            f"warning: {first['num_training_images']} of the {first['num_examples']} images show "
+            "people or pictures that the run was trained or chosen on"
+        )
+    left_out = first.get("left_out", {})
     for owner, names in left_out.items():
         if names:
             lines.append(f"left out, classes of the {owner} alone: {', '.join(names)}")

@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, positive, progress_bar
+from tdgan_jax.cli.model_arguments import (
+    add_model_arguments,
+    open_face_finder,
+    open_model,
+    positive,
+    progress_bar,
+)
 from tdgan_jax.errors import UsageError
 
 _EXAMPLES = """\
@@ -75,14 +81,14 @@ def run(args: argparse.Namespace) -> int:
     import jax
 
     from tdgan_jax.inference.animation import encode_gif
-    from tdgan_jax.inference.faces import face_finder, read_faces
+    from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.inference.sheets import animation_strip, in_model_size, to_image
     from tdgan_jax.run_folder import write_atomically
     from tdgan_jax.visualisation.grids import save_png
 
     with progress_bar(args, None, unit="step", total=3) as bar:
         model = open_model(args)
-        find_faces = face_finder(args.detect, model.face_crop)
+        find_faces = open_face_finder(args, model)
         faces = read_faces(args.face, find_faces)
         expressions = read_faces(args.expression, find_faces)
         bar.update()
@@ -97,4 +103,5 @@ def run(args: argparse.Namespace) -> int:
             save_png(animation_strip(seen[0], seen[1:], frames), args.strip)
         write_atomically(args.out, animation)
         bar.update()
+    print(f"wrote {args.out}")
     return 0

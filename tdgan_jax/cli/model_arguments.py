@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tdgan_jax.api import Model
+    from tdgan_jax.inference.faces import FaceFinder
 
 PRETRAINED = "pretrained"
 
@@ -19,7 +20,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=PRETRAINED,
         metavar="M",
         help="a run folder, an export or an imported folder (default: the weights that come with "
-        "the package)",
+        "the package; this version has none)",
     )
     parser.add_argument(
         "--detect",
@@ -29,7 +30,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "out already (default: mtcnn)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no remarks")
 
 
 def open_model(args: argparse.Namespace) -> "Model":
@@ -43,6 +44,19 @@ def open_model(args: argparse.Namespace) -> "Model":
 
     use_compilation_cache()
     return api.load(args.model)
+
+
+def open_face_finder(args: argparse.Namespace, model: "Model") -> "FaceFinder":
+    """What finds the faces for a model, as `--detect` says.
+
+    Where they cannot be cut out as the model's training images were, that is said on stderr.
+    """
+    from tdgan_jax.inference import faces
+
+    remark = faces.crop_remark(args.detect, model.face_crop)
+    if remark is not None and not args.quiet:
+        print(f"tdgan-jax: {remark}", file=sys.stderr)
+    return faces.face_finder(args.detect, model.face_crop)
 
 
 def progress_bar(

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.cli.interruption import sigterm_cleans_up
-from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, positive, progress_bar
+from tdgan_jax.cli.model_arguments import (
+    add_model_arguments,
+    open_face_finder,
+    open_model,
+    positive,
+    progress_bar,
+)
 from tdgan_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +101,6 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
     """Goes through all pictures and counts them by status."""
     from tdgan_jax.inference import inputs, recognition, rows
     from tdgan_jax.inference.annotation import annotate
-    from tdgan_jax.inference.faces import face_finder
     from tdgan_jax.inference.outputs import staged_folder, write_errors_of
 
     model = open_model(args)
@@ -103,7 +108,7 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
     recognised = recognition.recognise(
         inputs.read_pictures(files, every=args.every),
         model,
-        face_finder(args.detect, model.face_crop),
+        open_face_finder(args, model),
         batch_size=args.batch_size,
     )
     finished = progress_bar(

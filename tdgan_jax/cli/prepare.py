@@ -74,10 +74,11 @@ def run(args: argparse.Namespace) -> int:
         args: The parsed arguments.
 
     Returns:
-        0; also when the dataset was prepared before, which is said and left as it is.
+        0; also when the dataset was prepared before in the same way, which is said and left as it
+        is.
 
     Raises:
-        UserError: If the dataset cannot be built.
+        UserError: If the dataset cannot be built, or was prepared before in another way.
     """
     from tdgan_jax.data import builders
 

@@ -1,8 +1,10 @@
 """`tdgan-jax report RUN [RUN ...]`: writes the report of a run or compares several."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from tdgan_jax.cli.model_arguments import stage_bar
 from tdgan_jax.errors import UserError
 
 _EXAMPLE = """\
@@ -34,10 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--pictures",
         action="store_true",
         help="first draw what takes the trained models and their test images: maps of the "
-        "features, the most confident errors, an interpolation; they stay in the run folders",
+        "features, the most confident errors, an interpolation; they stay in the run folders. Of a "
+        "cross-validation, single folds are drawn, when their folders are given",
     )
     parser.add_argument("--data-dir", default="", help="prepared datasets, for --pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -59,18 +63,32 @@ def run(args: argparse.Namespace) -> int:
         if not args.overwrite:
             raise UserError(f"{args.out} exists; add --overwrite to replace it")
     if args.pictures:
-        _draw_pictures(args.runs, args.data_dir)
+        _draw_pictures(args)
     print(write_report(args.runs, args.out))
     return 0
 
 
-def _draw_pictures(folders: list[Path], data_dir: str) -> None:
+def _draw_pictures(args: argparse.Namespace) -> None:
     """Of single runs; the folds of a cross-validation are drawn when they are given themselves."""
-    from tdgan_jax.cli.report_pictures import draw_pictures
+    from tdgan_jax.cli.report_pictures import STAGES, draw_pictures
     from tdgan_jax.cli.train import use_compilation_cache
     from tdgan_jax.run_folder import read_run
 
     use_compilation_cache()
-    for folder in folders:
-        if not read_run(folder).folds:
-            draw_pictures(folder, data_dir=data_dir)
+    single = []
+    for folder in args.runs:
+        if folds := read_run(folder).folds:
+            print(
+                f"tdgan-jax: {folder} is a cross-validation; pictures are drawn for single folds: "
+                f"tdgan-jax report {folds[0]} --pictures",
+                file=sys.stderr,
+            )
+        else:
+            single.append(folder)
+    with stage_bar(args, STAGES * len(single)) as say:
+        for folder in single:
+            draw_pictures(
+                folder,
+                data_dir=args.data_dir,
+                say=lambda stage, name=folder.name: say(f"{name}: {stage}"),
+            )

@@ -7,6 +7,7 @@ feature spaces), `errors.json` (the most confident errors, with their images) an
 
 import base64
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,18 @@ from tdgan_jax.run_folder import (
 
 NUM_ERRORS = 12
 NUM_FRAMES = 9
+STAGES = 4
 
 
-def draw_pictures(folder: Path, *, data_dir: str = "") -> None:
+def draw_pictures(
+    folder: Path, *, data_dir: str = "", say: Callable[[str], None] = lambda stage: None
+) -> None:
     """Draws what a run's selected parameters make of its test images.
 
     Args:
         folder: A run folder with at least one finished epoch.
         data_dir: Where prepared datasets are kept; the run's setting if empty.
+        say: Told at the begin of each of `STAGES` stages what is being done.
 
     Raises:
         UserError: If the folder holds no such run, or its dataset is not there.
@@ -43,6 +48,7 @@ def draw_pictures(folder: Path, *, data_dir: str = "") -> None:
     from tdgan_jax.evaluation.runs import shared_classes
     from tdgan_jax.evaluation.selected_runs import open_selected_run
 
+    say("reading")
     run = open_selected_run(folder, data_dir=data_dir)
     source = run.config.data.expressions
     examples = load_test_examples(
@@ -50,9 +56,12 @@ def draw_pictures(folder: Path, *, data_dir: str = "") -> None:
     )
     examples = shared_classes(examples, run.expression_names).examples
     pictures = folder / PICTURES_FOLDER
+    say("errors")
     write_json(pictures / ERRORS_FILE, _errors(run, examples))
+    say("maps of the features")
     if "expression_encoder" in run.parameters:
         write_json(pictures / FEATURES_FILE, _features(run, examples))
+    say("interpolation")
     if "decoder" in run.parameters:
         _interpolation(folder, examples, pictures / INTERPOLATION_FILE)
 

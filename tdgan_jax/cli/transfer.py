@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.cli.model_arguments import add_model_arguments, open_model, progress_bar
+from tdgan_jax.cli.model_arguments import (
+    add_model_arguments,
+    open_face_finder,
+    open_model,
+    progress_bar,
+)
 
 _EXAMPLES = """\
 examples:
@@ -56,12 +61,12 @@ def run(args: argparse.Namespace) -> int:
     import jax
     import numpy as np
 
-    from tdgan_jax.inference.faces import face_finder, read_faces
+    from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.inference.sheets import in_model_size, to_image, transfer_grid
     from tdgan_jax.visualisation.grids import save_png
 
     model = open_model(args)
-    find_faces = face_finder(args.detect, model.face_crop)
+    find_faces = open_face_finder(args, model)
     faces = read_faces(args.face, find_faces)
     expressions = read_faces(args.expression, find_faces)
     key = jax.random.key(args.seed)
@@ -81,4 +86,5 @@ def run(args: argparse.Namespace) -> int:
         seen = in_model_size([*faces, *expressions], model)
         sheet = transfer_grid(seen[: len(faces)], seen[len(faces) :], generated.reshape(shape))
     save_png(sheet, args.out)
+    print(f"wrote {args.out}")
     return 0

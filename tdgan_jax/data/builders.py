@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tdgan_jax.data.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
 from tdgan_jax.data.staging import move_into_place, staging_folder
 from tdgan_jax.data.tfds_advice import drop_needless_advice
 from tdgan_jax.errors import UsageError, UserError
@@ -43,7 +44,7 @@ _CANNOT_WRITE = frozenset(
 
 
 class AlreadyPrepared(UserError):
-    """The dataset is there already and was not to be replaced."""
+    """The dataset is there already, as it was asked for, and was not to be replaced."""
 
 
 def known_datasets() -> tuple[str, ...]:
@@ -207,8 +208,8 @@ def prepare_dataset(
 
     Raises:
         AlreadyPrepared: If the dataset is there and `overwrite` is false.
-        UserError: If the source is wrong or damaged, or the dataset cannot be written; the
-            message names the file or the first difference.
+        UserError: If the dataset is there with other settings, the source is wrong or damaged, or
+            the dataset cannot be written; the message names the file or the first difference.
         UsageError: If the dataset or configuration is unknown, a source is missing, or the
             dataset takes no subject pattern or no cropping.
     """
@@ -226,20 +227,28 @@ def prepare_dataset(
             "partial": partial,
             "show_progress": show_progress,
         }
+        check_subject_pattern(name, subject_pattern)
         if subject_pattern is not None:
-            if name != "image_folder":
-                raise UsageError(f"{name} knows its subjects; leave --subject-pattern out")
-            build_options["subject_pattern"] = subject_pattern
+            build_options[SUBJECT_PATTERN] = subject_pattern
         build_options["cropping"] = cropping
     elif source is not None:
         raise UsageError(f"{name} is drawn by a program and takes no --source")
     elif cropping is not None:
         raise UsageError(f"{name} is drawn by a program; its faces need not be found")
     if target.data_path.exists() and not overwrite:
-        raise AlreadyPrepared(
-            f"{_title(target)} is already prepared in {target.data_path}; "
-            "--overwrite builds it again"
+        is_there = f"{_title(target)} is already prepared in {target.data_path}"
+        unlike = build_options and differences(
+            open_dataset(name, config, data_dir).info.metadata or {},
+            cropping=cropping,
+            subject_pattern=subject_pattern,
+            partial=partial,
         )
+        if unlike:
+            raise UserError(
+                f"{is_there}, but with {', '.join(unlike)}; build it again with --overwrite, or "
+                "give another --data-dir"
+            )
+        raise AlreadyPrepared(f"{is_there}; --overwrite builds it again")
     root = Path(target.data_dir_root).expanduser()
     try:
         with staging_folder(root, name) as staging:

@@ -23,22 +23,25 @@ def training_crop(config: Config) -> "CropSettings | None":
     """How the faces of a run's expression images were cut out; None: as their owner gives them.
 
     Raises:
-        UserError: If another of the run's datasets was cut otherwise, unless
+        UserError: If two of the run's datasets were cut differently, unless
             `data.allow_different_crops` is set.
     """
     from tdgan_jax.faces.alignment import check_same_crop
 
     name, crop = _expressions_crop(config)
-    for other, others_crop in _other_crops(config):
-        if crop is not None and others_crop is not None:
-            check_same_crop(
-                crop,
-                others_crop,
-                model_name=name,
-                dataset_name=other,
-                override=f"--config.{OVERRIDE}=true",
-                is_overridden=config.data.allow_different_crops,
-            )
+    known = [(name, crop), *_other_crops(config)]
+    # Sets that are cut like the first one are cut alike; images as their owner gives them are
+    # only remarked on.
+    was_cut = [(dataset, its_crop) for dataset, its_crop in known if its_crop is not None]
+    for other, others_crop in was_cut[1:]:
+        check_same_crop(
+            was_cut[0][1],
+            others_crop,
+            model_name=was_cut[0][0],
+            dataset_name=other,
+            override=f"--config.{OVERRIDE}=true",
+            is_overridden=config.data.allow_different_crops,
+        )
     return crop
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tdgan_jax.data.build_settings import SUBJECT_PATTERN, check_subject_pattern
 from tdgan_jax.data.builders import needs_source, new_builder
 from tdgan_jax.data.duplicates import identical_pictures
 from tdgan_jax.data.image_builder import ImageBuilder
@@ -51,13 +52,15 @@ def inspect_source(
 
     Raises:
         UserError: Names the first difference and its cure.
-        UsageError: If the dataset or configuration is unknown, or needs no source.
+        UsageError: If the dataset or configuration is unknown, needs no source, or takes no
+            subject pattern.
     """
     if not needs_source(name):
         raise UsageError(f"{name} is drawn by a program; there is nothing to look at")
+    check_subject_pattern(name, subject_pattern)
     options: dict[str, Any] = {"source": os.fspath(source), "show_progress": show_progress}
     if subject_pattern is not None:
-        options["subject_pattern"] = subject_pattern
+        options[SUBJECT_PATTERN] = subject_pattern
     builder = new_builder(name, config, None, **options)
     assert isinstance(builder, ImageBuilder)
     with SourceTree(source) as tree:

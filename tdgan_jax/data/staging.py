@@ -24,24 +24,45 @@ def staging_folder(root: Path, name: str) -> Iterator[Path]:
     prefix = f".preparing_{name}_"
     root.mkdir(parents=True, exist_ok=True)
     for left_behind in root.glob(f"{prefix}*"):
-        with _lock(left_behind) as is_abandoned:
-            if is_abandoned:
-                shutil.rmtree(left_behind, ignore_errors=True)
-    staging = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-    try:
-        with _lock(staging):
+        # It may be gone by now, since a build that ends removes its own, or belong to another user.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            with _lock(left_behind) as is_abandoned:
+                if is_abandoned:
+                    shutil.rmtree(left_behind, ignore_errors=True)
+    with _locked_folder(root, prefix) as staging:
+        try:
             yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Marks a folder as in use while this process lives; gives False if that is not possible."""
+def _locked_folder(root: Path, prefix: str) -> Iterator[Path]:
+    """Makes a folder that is marked as in use.
+
+    Until it is, another process may take it for abandoned and remove it: then a new one is made.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+            with contextlib.suppress(FileNotFoundError):
+                stack.enter_context(_lock(folder, wait=True))
+                folder.stat()
+                break
+        yield folder
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Marks a folder as in use while this process lives; gives False if that is not possible.
+
+    Raises:
+        FileNotFoundError: If the folder is gone.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             is_locked = True
         except OSError:
             # In use by another process, or on a network file system that locks no folders: there

@@ -1,5 +1,6 @@
 """The examples of a run, loaded and divided as its configuration says."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tdgan_jax.configuration import Config
+from tdgan_jax.data.average_feed import AverageFaceFeed
 from tdgan_jax.data.average_training import average_face_feed
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
@@ -71,6 +73,29 @@ class TrainingData(NamedTuple):
             for name, part in parts.items()
             if part is not None
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells what a run reads from anything else, 16 hexadecimal digits.
+
+        It changes with the images of each part, their order, labels and subjects, and with the
+        average faces of IF-GAN. No image is decoded.
+        """
+        feed = self.feed
+        parts = {"training": feed.expressions, "validation": self.validation, "test": self.test}
+        total = hashlib.sha256()
+        if isinstance(feed, PairFeed):
+            parts["faces"] = feed.faces
+        if isinstance(feed, AverageFaceFeed):
+            total.update(feed.average_faces.checksum.encode())
+        for name, part in parts.items():
+            if part is not None:
+                total.update(f"{name} {part.expression_names} {part.identity_names}\n".encode())
+                pictures = part.files if part.digests is None else part.digests
+                columns = (part.files, pictures, part.groups, part.expressions, part.identities)
+                for row in zip(*(column.tolist() for column in columns), strict=True):
+                    total.update(f"{row}\n".encode())
+        return total.hexdigest()[:16]
 
 
 def load_training_data(config: Config, cache: Path | None = None) -> TrainingData:
@@ -153,7 +178,17 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     return subjects
 
 
-def _load_faces(config: Config, validation: Examples | None, test: Examples) -> Examples:
+def faces_on_disk(config: Config, validation: Examples | None = None) -> Examples:
+    """The faces of the people whom the face branch learns to tell apart; their images stay on disk.
+
+    Args:
+        config: A configuration with a face branch.
+        validation: Examples that choose the model, whose people are left out where the faces are
+            of the training folds.
+
+    Raises:
+        UserError: If the dataset is not prepared or has no identities.
+    """
     source = config.data.faces
     resize = resize_shorter_side if config.data.augment_faces else resize_exactly
     transform = partial(
@@ -170,6 +205,12 @@ def _load_faces(config: Config, validation: Examples | None, test: Examples) -> 
     if source.num_identities:
         kept = np.flatnonzero(faces.identities < source.num_identities)
         faces = with_compact_identities(faces.select(kept))
+    return faces
+
+
+def _load_faces(config: Config, validation: Examples | None, test: Examples) -> Examples:
+    source = config.data.faces
+    faces = faces_on_disk(config, validation)
     if source.dataset == config.data.expressions.dataset:
         check_faces_apart(faces, validation, test)
     return in_memory(faces, limit_bytes=config.data.memory_limit_bytes)

@@ -108,8 +108,9 @@ def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> d
         `folds` (the names) and for every recogniser that all folds have: for accuracy, mean class
         accuracy and macro F1 `{"per_fold", "mean", "standard_deviation", "pooled"}`, and `pooled`,
         the figures of all folds' test examples taken as one set (confusion matrices added; where
-        the folds name their subjects, `accuracy_interval` over all of them and `per_subject`). The
-        deviation is the sample's (n - 1), 0 for a single fold.
+        the folds name their subjects, `accuracy_interval` over all of them and `per_subject`; with
+        the `left_out` classes and the marks of training images that the folds have). The deviation
+        is the sample's (n - 1), 0 for a single fold.
 
     Raises:
         ValueError: There is no fold, or the folds' label names or their order differ.
@@ -127,6 +128,7 @@ def cross_validation_summary(fold_results: Mapping[str, Mapping[str, Any]]) -> d
         true_class, answer = np.indices(matrix.shape).reshape(2, -1)
         pooled = _figures(true_class, answer, first["labels"], counts=matrix.ravel())
         pooled |= _pooled_subjects([fold[name].get("per_subject") for fold in folds])
+        pooled |= _pooled_remarks([fold[name] for fold in folds])
         summary[name] = {"pooled": pooled} | {
             figure: _spread([fold[name][figure] for fold in folds]) | {"pooled": pooled[figure]}
             for figure in SUMMARISED_FIGURES
@@ -181,6 +183,19 @@ def _pooled_subjects(per_fold: Sequence[Mapping[str, Sequence[int]] | None]) -> 
             before = per_subject.get(name, [0, 0])
             per_subject[name] = [before[0] + right, before[1] + everything]
     return {"accuracy_interval": pooled_interval(per_subject), "per_subject": per_subject}
+
+
+def _pooled_remarks(per_fold: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What evaluations of another dataset say beside their figures."""
+    remarks = {}
+    if left_out := next((fold["left_out"] for fold in per_fold if "left_out" in fold), None):
+        remarks["left_out"] = left_out
+    if any(fold.get("holds_training_images") for fold in per_fold):
+        remarks["holds_training_images"] = True
+        remarks["num_training_images"] = sum(
+            fold.get("num_training_images", 0) for fold in per_fold
+        )
+    return remarks
 
 
 def _check(labels: np.ndarray, logits: np.ndarray, label_names: Sequence[str]) -> None:

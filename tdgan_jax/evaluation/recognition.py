@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from tqdm import tqdm
 
 from tdgan_jax.data.examples import Examples, has_subjects
 from tdgan_jax.data.pipeline import evaluation_batches
@@ -24,6 +25,7 @@ def predict_logits(
     *,
     batch_size: int,
     mesh: Mesh,
+    progress_title: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Logits of every example, each counted once for any batch size and number of devices.
 
@@ -34,15 +36,26 @@ def predict_logits(
         examples: Examples of one image shape.
         batch_size: Images a call; rounded up to a multiple of the number of devices.
         mesh: The devices.
+        progress_title: What to write before a progress bar on stderr, which shows after two
+            seconds; None for no bar.
 
     Returns:
         Recogniser to logits float32 `[len(examples), classes]`.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
     parts: list[dict[str, np.ndarray]] = []
-    for images, count in evaluation_batches(examples, batch_size):
-        logits = jax.device_get(eval_step(parameters, shard_batch(images, mesh)))
-        parts.append({name: values[:count] for name, values in logits.items()})
+    with tqdm(
+        total=len(examples.files),
+        desc=progress_title,
+        unit=" images",
+        delay=2,
+        leave=False,
+        disable=progress_title is None,
+    ) as bar:
+        for images, count in evaluation_batches(examples, batch_size):
+            logits = jax.device_get(eval_step(parameters, shard_batch(images, mesh)))
+            parts.append({name: values[:count] for name, values in logits.items()})
+            bar.update(count)
     return {name: np.concatenate([part[name] for part in parts]) for name in recognisers}
 
 

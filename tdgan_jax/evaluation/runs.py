@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from tdgan_jax.checkpoints import Checkpoints
-from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import check_dataset_crop
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.folds import fold_name
@@ -18,9 +14,10 @@ from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, read_run
-from tdgan_jax.steps.parallel import make_mesh, replicated_shapes
-from tdgan_jax.steps.program import Program, make_program
+from tdgan_jax.evaluation.selected_runs import open_selected_run, read_config
+from tdgan_jax.evaluation.training_images import is_own_test, num_training_images
+from tdgan_jax.steps.parallel import make_mesh
+from tdgan_jax.steps.program import Program
 
 
 def evaluate_run(
@@ -30,6 +27,7 @@ def evaluate_run(
     split: str | None = None,
     data_dir: str = "",
     allow_different_crops: bool = False,
+    show_progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Figures of a run's selected parameters.
 
@@ -43,16 +41,22 @@ def evaluate_run(
         data_dir: Where prepared datasets are kept; the run's setting if empty.
         allow_different_crops: Also evaluates on faces that are cut out otherwise than those that
             the model was trained on.
+        show_progress: Whether to show a progress bar on stderr.
 
     Returns:
         Recogniser to figures, as in `result.json`; with `left_out`, the names of the classes that
-        only the `model` or only the `dataset` has, if there are any.
+        only the `model` or only the `dataset` has, if there are any; and with
+        `holds_training_images` (true) and `num_training_images` where images show whom the run was
+        trained or chosen on.
 
     Raises:
         UserError: If the folder holds no such run, the dataset shares fewer than two classes with
             it, or its faces are cut out otherwise.
     """
-    return _evaluate(folder, dataset, split, data_dir, allow_different_crops, None)[0]
+    figures, _ = _evaluate(
+        folder, dataset, split, data_dir, allow_different_crops, None, show_progress
+    )
+    return figures
 
 
 def evaluate_folds(
@@ -62,6 +66,7 @@ def evaluate_folds(
     split: str | None = None,
     data_dir: str = "",
     allow_different_crops: bool = False,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Figures of a cross-validation: each fold's selected parameters on its own test part.
 
@@ -73,6 +78,7 @@ def evaluate_folds(
         data_dir: Where prepared datasets are kept; the run's setting if empty.
         allow_different_crops: Also evaluates on faces that are cut out otherwise than those that
             the model was trained on.
+        show_progress: Whether to show a progress bar on stderr.
 
     Returns:
         `cross_validation_summary` of the folds.
@@ -80,20 +86,20 @@ def evaluate_folds(
     Raises:
         UserError: If a fold holds no such run, the dataset shares fewer than two classes with it,
             or its faces are cut out otherwise.
-        UsageError: If a split of the folds' own dataset is named: most of it trained most folds.
+        UsageError: If the folds' own dataset or a split of it is named: most of it trained most
+            folds.
     """
-    if split is not None and dataset is None:
+    config = read_config(folder)
+    own = config.data.expressions.dataset
+    if (split is not None and dataset is None) or (dataset or "").partition("/")[0] == own:
         raise UsageError(
-            f"each fold of {folder} is evaluated on its own test part; leave --split out, or give "
-            "the folder of one fold"
+            f"each fold of {folder} is evaluated on its own test part; leave --dataset and --split "
+            "out, or give the folder of one fold"
         )
-    config = read_run(folder).config
-    if config is None:
-        raise UserError(f"{folder} holds no config.json; give the folder of a cross-validation")
     program, figures = None, {}
-    for name in map(fold_name, range(config["data"]["num_folds"])):
+    for name in map(fold_name, range(config.data.num_folds)):
         figures[name], program = _evaluate(
-            folder / name, dataset, split, data_dir, allow_different_crops, program
+            folder / name, dataset, split, data_dir, allow_different_crops, program, show_progress
         )
     return cross_validation_summary(figures)
 
@@ -105,24 +111,11 @@ def _evaluate(
     data_dir: str,
     allow_different_crops: bool,
     program: Program | None,
+    show_progress: bool,
 ) -> tuple[dict[str, dict[str, Any]], Program]:
     """Figures of a run and its compiled functions: the given ones if they fit."""
-    stored = read_run(folder).config
-    if stored is None:
-        raise UserError(f"{folder} holds no config.json; give the folder of a run")
-    config: Config = ConfigDict(stored)
-    if data_dir:
-        config.data.directory = data_dir
-    selection = config.evaluation.selection
-    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
-    progress = checkpoints.best_progress(selection)
-    identity_names = tuple(progress["identity_names"])
-    expression_names = tuple(progress["expression_names"])
-    if program is None or not program.fits(identity_names, expression_names):
-        program = make_program(config, make_mesh(), identity_names, expression_names)
-    shapes = jax.eval_shape(program.init_state, jax.random.key(0)).parameters
-    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, program.mesh))
-
+    run = open_selected_run(folder, data_dir=data_dir, mesh=make_mesh(), program=program)
+    config, program = run.config, run.program
     source = config.data.expressions
     if dataset is not None:
         name, _, builder_config = dataset.partition("/")
@@ -131,28 +124,34 @@ def _evaluate(
         name, builder_config = source.dataset, source.builder_config
         split = split or splits_of(config).test
     check_dataset_crop(
-        progress.get("crop"),
+        run.crop,
         config,
         name,
         builder_config,
         override="" if allow_different_crops else "--allow-different-crops",
     )
     examples = load_test_examples(config, name, builder_config, split)
-    shared = shared_classes(examples, expression_names)
+    shared = shared_classes(examples, run.expression_names)
 
     logits = predict_logits(
         program.eval_step,
         program.family.recognisers,
-        parameters,
+        run.parameters,
         shared.examples,
         batch_size=config.evaluation.batch_size,
         mesh=program.mesh,
+        progress_title=folder.name if show_progress else None,
     )
     logits = {name: values[:, shared.columns] for name, values in logits.items()}
     figures = recognition_figures(logits, shared.examples, shared.examples.expression_names)
+    remarks: dict[str, Any] = {}
     if any(shared.left_out.values()):
-        figures = {name: values | {"left_out": shared.left_out} for name, values in figures.items()}
-    return figures, program
+        remarks["left_out"] = shared.left_out
+    if not is_own_test(config, name, builder_config, split):
+        known = num_training_images(config, shared.examples, name)
+        if known:
+            remarks |= {"holds_training_images": True, "num_training_images": known}
+    return {name: values | remarks for name, values in figures.items()}, program
 
 
 class SharedClasses(NamedTuple):

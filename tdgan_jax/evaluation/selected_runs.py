@@ -8,21 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tdgan_jax.checkpoints import Checkpoints
-from tdgan_jax.configuration import Config
+from tdgan_jax.configuration import Config, flatten
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import evaluation_batches
 from tdgan_jax.errors import UserError
 from tdgan_jax.models.tdgan import Encoder, make_tdgan
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, read_run
+from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE, read_run
 from tdgan_jax.steps.parallel import compiler_options, make_mesh, replicated_shapes
 from tdgan_jax.steps.program import Program, make_program
 from tdgan_jax.steps.tdgan_objective import to_unit_range
 
 ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
 BATCH_SIZE = 64
+# Without these a JSON object is no configuration of a run.
+REQUIRED_FIELDS = ("family", "data.expressions.dataset", "evaluation.selection")
 
 Encode = Callable[[np.ndarray], jax.Array]
 
@@ -33,41 +36,69 @@ class SelectedRun(NamedTuple):
     Attributes:
         config: The configuration as it was stored.
         expression_names: Names of the classes in the model's order.
-        program: Its functions, on one device.
-        parameters: Network name to parameter tree.
+        program: Its functions.
+        parameters: Network name to parameter tree, on the devices of the program.
+        crop: How the faces of its training images were cut out, as JSON; None: as their owner
+            gives them.
     """
 
     config: Config
     expression_names: tuple[str, ...]
     program: Program
     parameters: dict[str, Any]
+    crop: dict[str, Any] | None
 
 
-def open_selected_run(folder: Path, *, data_dir: str = "") -> SelectedRun:
+def open_selected_run(
+    folder: Path,
+    *,
+    data_dir: str = "",
+    mesh: Mesh | None = None,
+    program: Program | None = None,
+) -> SelectedRun:
     """Reads a run's configuration and selected parameters.
 
     Args:
         folder: A run folder with at least one finished epoch.
         data_dir: Where prepared datasets are kept; the run's setting if empty.
+        mesh: The devices; one by default.
+        program: Compiled functions of a run with the same settings; taken over if they fit.
 
     Raises:
-        UserError: If the folder holds no such run.
+        UserError: If the folder holds no such run, or a damaged one.
     """
-    stored = read_run(folder).config
-    if stored is None:
-        raise UserError(f"{folder} holds no config.json; give the folder of a run")
-    config: Config = ConfigDict(stored)
+    config = read_config(folder)
     if data_dir:
         config.data.directory = data_dir
     selection = config.evaluation.selection
     checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
-    names = checkpoints.best_progress(selection)
-    mesh = make_mesh(jax.devices()[:1])
-    expression_names = tuple(names["expression_names"])
-    program = make_program(config, mesh, tuple(names["identity_names"]), expression_names)
+    progress = checkpoints.best_progress(selection)
+    identity_names = tuple(progress["identity_names"])
+    expression_names = tuple(progress["expression_names"])
+    if program is None or not program.fits(identity_names, expression_names):
+        mesh = mesh or make_mesh(jax.devices()[:1])
+        program = make_program(config, mesh, identity_names, expression_names)
     shapes = jax.eval_shape(program.init_state, jax.random.key(0)).parameters
-    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, mesh))
-    return SelectedRun(config, expression_names, program, parameters)
+    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, program.mesh))
+    return SelectedRun(config, expression_names, program, parameters, progress.get("crop"))
+
+
+def read_config(folder: Path) -> Config:
+    """Reads the configuration of a run or a cross-validation as it was stored.
+
+    Raises:
+        UserError: If the folder holds none, or one that lacks what a run needs.
+    """
+    stored = read_run(folder).config
+    if stored is None:
+        raise UserError(f"{folder} holds no {CONFIG_FILE}; give the folder of a run")
+    config: Config = ConfigDict(stored)
+    fields = flatten(config)
+    if missing := [field for field in REQUIRED_FIELDS if field not in fields]:
+        raise UserError(
+            f"{folder / CONFIG_FILE} is no configuration of a run: it lacks {', '.join(missing)}"
+        )
+    return config
 
 
 def encoders(run: SelectedRun) -> dict[str, Encode]:

@@ -68,6 +68,21 @@ def face_finder(detect: str, crop: Mapping[str, Any] | None) -> FaceFinder:
     return find
 
 
+def crop_remark(detect: str, crop: Mapping[str, Any] | None) -> str | None:
+    """A sentence for a model whose faces are not found as those that it learned from; else None.
+
+    Args:
+        detect: As for `face_finder`.
+        crop: As for `face_finder`.
+    """
+    if detect == "none" or crop is not None:
+        return None
+    return (
+        "the model was trained on faces as their owner cut them; detected faces are cut out by "
+        "tdgan-jax's default"
+    )
+
+
 def whole_picture(image: Image.Image) -> list[FaceCrop]:
     """Takes a picture for a face that has been cut out already."""
     return [FaceCrop((0.0, 0.0, float(image.width), float(image.height)), image)]

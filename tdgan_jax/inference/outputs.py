@@ -53,7 +53,7 @@ def staged_file(path: Path) -> Iterator[TextIO]:
     Raises:
         UserError: If it cannot be written.
     """
-    staging = _staging(path)
+    staging = _staging(path, path.parent)
     try:
         with write_errors_of(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,12 +79,13 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Files that are in `path` and have no namesake among the new ones stay.
 
     Yields:
-        An empty folder beside `path`.
+        An empty folder on the same file system: in `path` if that is there, else beside it.
 
     Raises:
         UserError: If it cannot be written.
     """
-    staging = _staging(path)
+    # What the folder stands in need not be writable.
+    staging = _staging(path, path if path.is_dir() else path.parent)
     try:
         with write_errors_of(path):
             staging.mkdir(parents=True)
@@ -114,8 +115,9 @@ def write_errors_of(path: Path) -> Iterator[None]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _staging(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _staging(path: Path, folder: Path) -> Path:
+    # The current folder, `.`, has a name only as an absolute path.
+    return folder / f".{path.absolute().name}.{os.getpid()}.tmp"
 
 
 def _move_files(source: Path, destination: Path) -> None:

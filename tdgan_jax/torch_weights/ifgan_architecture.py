@@ -30,6 +30,8 @@ OF_THE_GENERATOR: Mapping[str, Any] = {
     "discriminator_strided_layers": 3,
     "tuple_form": "concatenation",
 }
+PAIR = ("generator", "discriminator")
+IMAGE_CHANNELS = (1, 3)
 ATTENTIONS = ("encoder_attention", "skip_attention", "decoder_attention")
 
 
@@ -46,7 +48,7 @@ def ifgan_architecture(
 
     Raises:
         UserError: If the weights are not those of an IF-GAN; names the first tensor that is
-            missing.
+            missing or impossible.
     """
     classifier = state_dicts["classifier"]
     sizes: dict[str, Any] = dict(USUAL)
@@ -55,43 +57,76 @@ def ifgan_architecture(
     fc = _tensor("classifier", classifier, "fc.weight", 2)
     sizes |= {"classifier_depth": _depth(classifier), "classifier_width": stem.shape[0]}
     sizes["has_generator"] = "generator" in state_dicts
+    if sizes["has_generator"] != ("discriminator" in state_dicts):
+        there, absent = sorted(PAIR, key=lambda name: name not in state_dicts)
+        raise UserError(
+            f"there are weights of a {there} and none of a {absent}; an IF-GAN has both, its "
+            "baseline neither"
+        )
+    features = _features(sizes["classifier_depth"], stem.shape[0])
     if not sizes["has_generator"]:
+        if stem.shape[1] not in IMAGE_CHANNELS or fc.shape[1] != features:
+            raise UserError(
+                f"the classifier takes {stem.shape[1]} channels and {fc.shape[1]} features: it "
+                "looks at pairs of images, so the weights of its generator and discriminator are "
+                "needed"
+            )
         sizes |= {**OF_THE_GENERATOR, "image_channels": stem.shape[1]}
         return sizes, fc.shape[0], (*untold, *OF_THE_GENERATOR)
-    generator, discriminator = state_dicts["generator"], state_dicts["discriminator"]
-    first = _tensor("generator", generator, "down.0.conv.weight", 4)
-    sizes["image_channels"] = first.shape[1]
-    sizes["generator_width"] = first.shape[0]
-    sizes["generator_levels"] = _count(generator, "down.{}.conv.weight")
-    found, ambiguous = _attentions(generator)
+    found, ambiguous = _generator_sizes(state_dicts["generator"])
     sizes |= found
+    discriminator = state_dicts["discriminator"]
     first = _tensor("discriminator", discriminator, "layers.0.conv.weight", 4)
     sizes["discriminator_width"] = first.shape[0]
     sizes["discriminator_strided_layers"] = _count(discriminator, "layers.{}.conv.weight") - 1
-    features = stem.shape[0] * 8
-    if _is_bottleneck(classifier):
-        features *= BOTTLENECK_EXPANSION
-    if stem.shape[1] == 2 * sizes["image_channels"]:
-        sizes["tuple_form"] = "concatenation"
-    elif fc.shape[1] == 2 * features:
-        sizes["tuple_form"] = "shared_concatenated"
-    else:
-        sizes["tuple_form"] = "second_image"
+    sizes["tuple_form"] = _tuple_form(sizes["image_channels"], stem, fc, features)
+    if sizes["tuple_form"] == "second_image":
         untold.append("tuple_form")
     return sizes, fc.shape[0], (*untold, *ambiguous)
 
 
-def _attentions(generator: StateDict) -> tuple[dict[str, Any], list[str]]:
-    """Levels of the attention modules by their channels, and which fields more than one fits."""
+def _tuple_form(channels: int, stem: np.ndarray, fc: np.ndarray, features: int) -> str:
+    """How the classifier takes an image and its generated face."""
+    if (stem.shape[1], fc.shape[1]) == (2 * channels, features):
+        return "concatenation"
+    if (stem.shape[1], fc.shape[1]) == (channels, 2 * features):
+        return "shared_concatenated"
+    if (stem.shape[1], fc.shape[1]) == (channels, features):
+        return "second_image"
+    raise UserError(
+        f"the classifier, which takes {stem.shape[1]} channels and {fc.shape[1]} features, does "
+        f"not fit a generator of {channels} channels"
+    )
+
+
+def _generator_sizes(generator: StateDict) -> tuple[dict[str, Any], list[str]]:
+    """Width, levels and attention modules, and which fields are not certain.
+
+    An attention module's level is told by its channels, which more than one level may have.
+    """
     levels = _count(generator, "down.{}.conv.weight")
-    widths = [generator[f"down.{i}.conv.weight"].shape[0] for i in range(levels)]
-    found: dict[str, Any] = {"attention_reduction": 8, "attention_has_output_convolution": False}
+    first = _tensor("generator", generator, "down.0.conv.weight", 4)
+    if first.shape[1] not in IMAGE_CHANNELS:
+        raise UserError(
+            f"the generator takes images of {first.shape[1]} channels; 1 or 3 are known"
+        )
+    widths = [
+        _tensor("generator", generator, f"down.{i}.conv.weight", 4).shape[0] for i in range(levels)
+    ]
+    found: dict[str, Any] = {
+        "image_channels": first.shape[1],
+        "generator_width": first.shape[0],
+        "generator_levels": levels,
+        "attention_reduction": 8,
+        "attention_has_output_convolution": False,
+    }
     ambiguous = []
     for name in ATTENTIONS:
-        value, field = generator.get(f"{name}.value.weight"), f"{name}_level"
-        if value is None:
+        field = f"{name}_level"
+        if f"{name}.value.weight" not in generator:
             found[field] = 0
             continue
+        value = _tensor("generator", generator, f"{name}.value.weight", 4)
         fitting = [level for level in range(1, levels) if widths[level - 1] == value.shape[0]]
         if not fitting:
             raise UserError(f"the generator's {name} has the channels of none of its levels")
@@ -119,6 +154,13 @@ def _depth(classifier: StateDict) -> int:
     )
 
 
+def _features(depth: int, width: int) -> int:
+    """Pooled features of one image: a stage has twice the channels of the one before."""
+    blocks, is_bottleneck = DEPTHS[depth]
+    num_stages = sum(count > 0 for count in blocks)
+    return width * 2 ** (num_stages - 1) * (BOTTLENECK_EXPANSION if is_bottleneck else 1)
+
+
 def _is_bottleneck(classifier: StateDict) -> bool:
     return "layer1.0.conv3.weight" in classifier
 
@@ -133,6 +175,7 @@ def _count(state_dict: StateDict, key: str) -> int:
 
 def _tensor(network: str, state_dict: StateDict, key: str, rank: int) -> np.ndarray:
     value = state_dict.get(key)
-    if value is None or value.ndim != rank:
-        raise UserError(f"these are not the weights of an IF-GAN: {network} has no {key}")
+    if value is None or value.ndim != rank or not value.size:
+        found = f"no {key}" if value is None else f"{key} of the shape {value.shape}"
+        raise UserError(f"these are not the weights of an IF-GAN: {network} has {found}")
     return value

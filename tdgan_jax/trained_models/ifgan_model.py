@@ -13,9 +13,9 @@ from tdgan_jax.steps.ifgan import draw_average_faces, eval_step
 from tdgan_jax.steps.ifgan_objective import to_symmetric_range, to_unit_range
 from tdgan_jax.trained_models.batches import map_batches
 from tdgan_jax.trained_models.compiled import Definition, compiled
-from tdgan_jax.trained_models.description import ModelDescription
 from tdgan_jax.trained_models.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
+from tdgan_jax.trained_models.recogniser import Recogniser
 
 Parameters = Any
 
@@ -58,7 +58,7 @@ def _attend(
     return generator.attention_maps(to_symmetric_range(image), positions)
 
 
-class IfganModel:
+class IfganModel(Recogniser):
     """A trained IF-GAN or its baseline.
 
     Images are given as `tdgan_jax.trained_models.images.as_model_images` says. What is returned is
@@ -70,45 +70,10 @@ class IfganModel:
 
     def __init__(self, stored: StoredModel):
         """Puts a model's parameters on the default device."""
-        self.description: ModelDescription = stored.description
+        super().__init__(stored.description)
         self._networks: Definitions = stored.definitions
         self._definition = Definition(stored.definitions)
         self._parameters = jax.device_put(stored.parameters)
-
-    @property
-    def expression_names(self) -> tuple[str, ...]:
-        """Names of the expressions, in the order of the probabilities."""
-        return self.description.expression_names
-
-    @property
-    def image_size_px(self) -> int:
-        """Height and width of the model's images, S."""
-        return self.description.preprocessing.image_size_px
-
-    @property
-    def image_channels(self) -> int:
-        """Channels of the model's images: 1 (gray) or 3."""
-        return self.description.preprocessing.image_channels
-
-    @property
-    def face_crop(self) -> dict[str, Any] | None:
-        """How faces are cut out of photographs for the model; None: as their owner gives them."""
-        return self.description.preprocessing.crop
-
-    def predict(self, images: Images) -> tuple[list[str], np.ndarray]:
-        """Recognises expressions.
-
-        Args:
-            images: N images.
-
-        Returns:
-            The most probable expression of each, and probabilities float32 `[N, C]` in the order
-            of `expression_names`.
-        """
-        logits = self.expression_logits(images)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return [self.expression_names[i] for i in probabilities.argmax(axis=1)], probabilities
 
     def expression_logits(self, images: Images) -> np.ndarray:
         """Logits of the classifier on the images and their generated faces, float32 `[N, C]`."""

@@ -12,9 +12,9 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.models.tdgan import ENCODER_STRIDE, Definitions
 from tdgan_jax.trained_models.batches import map_batches
 from tdgan_jax.trained_models.compiled import Definition, compiled
-from tdgan_jax.trained_models.description import ModelDescription
 from tdgan_jax.trained_models.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
+from tdgan_jax.trained_models.recogniser import Recogniser
 
 Network = Any  # nnx.GraphDef
 Tree = Any  # the parameters of a network
@@ -56,7 +56,7 @@ def _draw_noise(shape: tuple[int, int, int], key: jax.Array, positions: jax.Arra
     return jax.vmap(lambda one: jax.random.uniform(one, shape, jnp.float32))(keys)
 
 
-class TdganModel:
+class TdganModel(Recogniser):
     """A trained TDGAN.
 
     Images are given as `tdgan_jax.trained_models.images.as_model_images` says: paths, Pillow
@@ -69,7 +69,7 @@ class TdganModel:
 
     def __init__(self, stored: StoredModel):
         """Puts a model's parameters on the default device."""
-        self.description: ModelDescription = stored.description
+        super().__init__(stored.description)
         definitions: Definitions = stored.definitions
         self._networks = {
             name: Definition(network) for name, network in definitions._asdict().items()
@@ -78,45 +78,10 @@ class TdganModel:
         self._parameters = jax.device_put(stored.parameters)
 
     @property
-    def expression_names(self) -> tuple[str, ...]:
-        """Names of the expressions, in the order of the probabilities."""
-        return self.description.expression_names
-
-    @property
-    def image_size_px(self) -> int:
-        """Height and width of the model's images, S."""
-        return self.description.preprocessing.image_size_px
-
-    @property
-    def image_channels(self) -> int:
-        """Channels of the model's images: 1 (gray) or 3."""
-        return self.description.preprocessing.image_channels
-
-    @property
-    def face_crop(self) -> dict[str, Any] | None:
-        """How faces are cut out of photographs for the model; None: as their owner gives them."""
-        return self.description.preprocessing.crop
-
-    @property
     def noise_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one draw of noise; without channels there is none."""
         feature_size = self.image_size_px // ENCODER_STRIDE
         return feature_size, feature_size, self.description.architecture["noise_channels"]
-
-    def predict(self, images: Images) -> tuple[list[str], np.ndarray]:
-        """Recognises expressions.
-
-        Args:
-            images: N images.
-
-        Returns:
-            The most probable expression of each, and probabilities float32 `[N, C]` in the order
-            of `expression_names`.
-        """
-        logits = self.expression_logits(images)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return [self.expression_names[i] for i in probabilities.argmax(axis=1)], probabilities
 
     def expression_logits(self, images: Images) -> np.ndarray:
         """Logits of the expression module, float32 `[N, C]`."""

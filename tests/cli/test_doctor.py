@@ -169,6 +169,10 @@ def test_zip_cut_off_while_downloading(tmp_path, capfd):
         (["doctor"], "the following arguments are required: DATASET, --source"),
         (["doctor", "ck_pluss", "--source", "x"], "did you mean 'ck_plus'?"),
         (["doctor", "synthetic_faces", "--source", "x"], "drawn by a program; there is nothing"),
+        (
+            ["doctor", "ck_plus", "--subject-pattern", "x", "--source", "x"],
+            "ck_plus knows its subjects; leave --subject-pattern out",
+        ),
         (["doctor", "ck_plus", "--config", "tdgan", "--source", "x"], "no configuration 'tdgan'"),
     ],
 )

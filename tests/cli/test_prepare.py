@@ -90,11 +90,18 @@ def test_own_images_with_a_pattern_for_the_subjects(tmp_path, capfd):
         ["sadness", "1", "1", "1"],
         ["images", "2", "2", "2"],
         ["identities", "1", "1", "1"],
+        ["subject", "pattern:", r"^(S\d+)_"],
         ["folds:", "3,", "because", "there", "are", "only", "3", "subjects"],
     ]
     folds = (tmp_path / "data" / "image_folder" / "1.0.0" / "folds.csv").read_text().splitlines()
     assert folds[0] == "subject,fold,images,happiness,sadness"
     assert len(folds) == 4
+    # The same again is fine; other people would be another dataset.
+    assert main([*command, *options]) == 0
+    assert main([*command, "--data-dir", str(tmp_path / "data")]) == 1
+    out, err = capfd.readouterr()
+    assert out.count("\n") == err.count("\n") == 1
+    assert r"but with subject pattern ^(S\d+)_ instead of none; build it again with --ov" in err
 
 
 def test_second_time_says_that_it_is_there(faces, tmp_path, capfd):
@@ -105,6 +112,10 @@ def test_second_time_says_that_it_is_there(faces, tmp_path, capfd):
     assert err == ""
     assert len(out.splitlines()) == 1
     assert "att_faces is already prepared in" in out and "--overwrite" in out
+    assert main(prepare(faces, tmp_path)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "but with partial yes instead of no; build it again with --overwrite, or give" in err
     assert main(prepare(faces, tmp_path, "--partial", "--overwrite")) == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tdgan_jax.cli.main import main
+from tdgan_jax.inference import faces as inference_faces
 from tests.inference.fake_model import gray
 
 
@@ -59,6 +60,25 @@ def test_the_seed_chooses_the_noise(model):
         assert transfer(["0.png"], ["40.png"], "--seed", seed, "--overwrite") == 0
     first, second, third = (jax.random.key_data(key).tolist() for key in model.keys)
     assert first == third != second
+
+
+def test_faces_that_cannot_be_cut_as_in_the_training_are_remarked_on(model, monkeypatch, capfd):
+    def find_all(detect, crop):
+        return inference_faces.whole_picture
+
+    monkeypatch.setattr(inference_faces, "face_finder", find_all)
+    given = ["transfer", "--face", "0.png", "--expression", "40.png", "--overwrite"]
+    remark = "tdgan-jax: the model was trained on faces as their owner cut them; detected faces"
+    for crop, options, is_said in (
+        (None, [], True),
+        (None, ["--quiet"], False),
+        (None, ["--detect", "none"], False),
+        ({"style": "eyes"}, [], False),
+    ):
+        monkeypatch.setattr(model, "face_crop", crop)
+        assert main([*given, "--out", "o.png", *options]) == 0
+        err = capfd.readouterr().err
+        assert err.startswith(remark) and err.count("\n") == 1 if is_said else err == ""
 
 
 def test_a_colour_model_gives_colours(model, monkeypatch):

@@ -57,6 +57,15 @@ def test_sets_that_are_cut_otherwise_are_refused_unless_allowed(config):
     assert crops.training_crop(config) == EYES
 
 
+def test_additional_sets_are_compared_with_each_other_beside_an_owners_images():
+    assert crops.training_crop(config_of("raf", "yale", "ck, fer")) is None
+    config = config_of("raf", "yale", "fer, casia")
+    with pytest.raises(UserError, match="style eyes in yale, box in casia"):
+        crops.training_crop(config)
+    config.data.allow_different_crops = True
+    assert crops.training_crop(config) is None
+
+
 def test_an_owners_images_are_remarked_on_beside_faces_that_were_cut_out():
     config = config_of("raf", "casia")
     assert crops.training_crop(config) is None

@@ -10,6 +10,7 @@ from tdgan_jax.data.training_data import (
     load_training_data,
 )
 from tdgan_jax.errors import UserError
+from tdgan_jax.run_checks import check_same_data
 from tests.data.test_pipeline import examples
 
 PEOPLE = {f"fold_{fold}": [f"p{2 * fold}", f"p{2 * fold + 1}"] for fold in range(3)}
@@ -93,3 +94,25 @@ def test_a_person_in_two_folds_is_refused(folded):
 def test_another_number_of_folds_is_refused(folded):
     with pytest.raises(UserError, match="drawn_folds has 3 folds, data.num_folds is 5"):
         load_training_data(folded("data.num_folds=5"))
+
+
+def test_a_dataset_that_was_built_anew_does_not_go_on_training(folded):
+    data = load_training_data(folded())
+    before = {"data_fingerprint": data.fingerprint}
+    assert load_training_data(folded()).fingerprint == data.fingerprint
+    feed, test = data.feed, data.test
+    faces, relabelled = feed.faces, test.expressions[::-1]
+    others = (
+        load_training_data(folded("data.fold=2")),  # as if the folds were dealt anew
+        data._replace(test=test._replace(expressions=relabelled)),
+        data._replace(test=test._replace(groups=np.roll(test.groups, 1))),
+        data._replace(validation=None),
+        data._replace(feed=feed._replace(faces=faces._replace(digests=faces.digests[::-1]))),
+    )
+    assert len({data.fingerprint, *(other.fingerprint for other in others)}) == 6
+    current = dict.fromkeys(("expression_names", "identity_names", "crop"))
+    with pytest.raises(UserError, match="built anew since the run began") as refused:
+        check_same_data(before, current | {"data_fingerprint": others[0].fingerprint})
+    assert "\n" not in str(refused.value)
+    check_same_data(before, current | before)
+    check_same_data({}, current | before)  # a checkpoint of before the field

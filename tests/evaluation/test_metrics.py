@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from tdgan_jax.cli.evaluate import remarks
 from tdgan_jax.evaluation.intervals import accuracy_interval, subject_counts
 from tdgan_jax.evaluation.metrics import (
     calibration_bins,
@@ -160,3 +161,19 @@ def test_cross_validation_refuses_other_labels():
     second = recognition_metrics(np.array([0]), logits_for([0]), NAMES[::-1])
     with pytest.raises(ValueError, match="labels of classifier"):
         cross_validation_summary({"a": {"classifier": first}, "b": {"classifier": second}})
+
+
+def test_the_pooled_figures_say_what_was_left_out_and_who_was_known():
+    figures = recognition_metrics(np.array([0, 1]), logits_for([0, 1]), NAMES)
+    left_out = {"model": ["contempt"], "dataset": []}
+    known = {"left_out": left_out, "holds_training_images": True, "num_training_images": 2}
+    folds = {
+        "fold_0": {"classifier": figures | {"left_out": left_out}},
+        "fold_1": {"classifier": figures | known},
+    }
+    pooled = cross_validation_summary(folds)["classifier"]["pooled"]
+    assert {name: pooled[name] for name in known} == known
+    assert remarks({"classifier": pooled}, {})[1:3] == [
+        "warning: 2 of the 4 images show people or pictures that the run was trained or chosen on",
+        "left out, classes of the model alone: contempt",
+    ]

@@ -9,8 +9,9 @@ from tdgan_jax.cli.evaluate import classes_table, remarks
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.intervals import accuracy_interval
-from tdgan_jax.evaluation.recognition import recognition_figures
+from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.runs import shared_classes
+from tdgan_jax.steps.parallel import make_mesh
 
 NAMES = ("anger", "fear", "happiness")
 
@@ -48,6 +49,25 @@ def test_intervals_resample_subjects_where_they_are_known():
     assert figures["accuracy_interval"]["unit"] == "image"
     assert figures["without_duplicates"]["accuracy_interval"]["num_units"] == 40
     assert "per_subject" not in figures
+
+
+@pytest.mark.parametrize(("title", "seconds"), [("seed_0", 3), ("seed_0", 0), (None, 3)])
+def test_a_bar_shows_how_many_images_are_done_after_two_seconds(
+    title, seconds, monkeypatch, capsys
+):
+    now = iter(range(0, 1000, max(seconds, 1)))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(now) if seconds else 0)
+    logits = predict_logits(
+        lambda _, images: {"one": np.zeros((len(images), 3), np.float32)},
+        ("one",),
+        None,
+        examples_of(hashes(20)),
+        batch_size=4,
+        mesh=make_mesh(),
+        progress_title=title,
+    )
+    assert logits["one"].shape == (20, 3)
+    assert ("seed_0: " in capsys.readouterr().err) is (title is not None and seconds > 0)
 
 
 def test_what_evaluate_prints_beside_the_table():

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,14 @@ def test_a_folder_that_exists_keeps_its_other_files(tmp_path):
     assert (path / "a.png").read_text() == "new"
     assert sorted(os.listdir(path / "deep")) == ["b.png", "mine.png"]
     assert os.listdir(tmp_path) == ["seen"]
+
+
+def test_the_current_folder_is_a_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with staged_folder(Path(".")) as folder:
+        (folder / "a.png").write_text("a")
+        assert os.listdir(tmp_path) == [folder.name] and folder.name.startswith(".")
+    assert os.listdir(tmp_path) == ["a.png"]
 
 
 def test_what_cannot_be_written_is_named(tmp_path):

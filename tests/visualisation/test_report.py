@@ -412,6 +412,17 @@ def test_command_writes_into_the_first_run_and_rewrites_it(young_run, capsys):
     assert capsys.readouterr().out.splitlines() == [str(young_run / "report.html")] * 3
 
 
+def test_command_says_that_pictures_are_those_of_single_folds(young_run, tmp_path, capsys):
+    run_folder.write_json(tmp_path / "fold_0" / "config.json", {"seed": 0})
+    assert command(tmp_path, "--pictures") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'report.html'}\n"
+    assert printed.err == (
+        f"tdgan-jax: {tmp_path} is a cross-validation; pictures are drawn for single folds: "
+        f"tdgan-jax report {tmp_path / 'fold_0'} --pictures\n"
+    )
+
+
 def test_command_refuses_an_existing_file(young_run, tmp_path):
     out = tmp_path / "new" / "both.html"
     assert command(young_run, "--out", out) == 0
