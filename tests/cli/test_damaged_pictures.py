@@ -104,4 +104,4 @@ def test_for_transfer_each_is_a_result_or_one_line(folder, capfd):
             assert err.startswith(f"tdgan-jax: {path}: ") and err.count("\n") == 1
         else:
             Path("o.png").unlink()
-        assert (out, os.listdir()) == ("", ["photos"])
+        assert out == ("" if code else "wrote o.png\n") and os.listdir() == ["photos"]
