@@ -6,6 +6,7 @@ alternatives named beside it.
 
 from ml_collections import ConfigDict
 
+from configs.loop_fields import log_fields, log_of_tiny, parallel_fields, ten_folds
 from tdgan_jax.configuration import unknown_variant
 
 VARIANTS = ("baseline", "without_attention", "tiny")
@@ -45,13 +46,8 @@ def ifgan_config() -> ConfigDict:
     config.evaluation.selection = "validation"  # or "test": optimistic
     config.evaluation.batch_size = 50
 
-    config.log = ConfigDict()
-    config.log.every_steps = 5
-    config.log.samples_every_steps = 100  # within each epoch, from its step 0
-    config.log.checkpoint_every_steps = 500
-
-    config.parallel = ConfigDict()
-    config.parallel.mapping = "shard_map"  # or "pmap"
+    config.log = log_fields()
+    config.parallel = parallel_fields()
     # Of the batch norms: "global": the whole batch, so that results do not depend on the number of
     # devices; "device": each device's part.
     config.parallel.batch_statistics = "global"
@@ -143,9 +139,7 @@ def _loss() -> ConfigDict:
 
 def cross_validate_posed(config: ConfigDict) -> None:
     """Ten folds by subject, of which eight train, one validates and one tests (spec IF-GAN 10)."""
-    config.data.expressions.train_split = ""  # the folds take the place of both splits
-    config.data.expressions.test_split = ""
-    config.data.num_folds = 10
+    ten_folds(config)
     config.data.validation = "next_fold"
 
 
@@ -186,10 +180,7 @@ def shrink_to_tiny(config: ConfigDict) -> None:
     config.model.classifier_width = 4
     config.training.epochs = 2
     config.training.batch_size = 4
-    config.evaluation.batch_size = 8
-    config.log.every_steps = 3
-    config.log.samples_every_steps = 20
-    config.log.checkpoint_every_steps = 7
+    log_of_tiny(config)
 
 
 def apply_variant(config: ConfigDict, variant: str) -> ConfigDict:

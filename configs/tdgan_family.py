@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from configs.loop_fields import log_fields, log_of_tiny, parallel_fields, ten_folds
 from tdgan_jax.configuration import unknown_variant
 
 
@@ -79,21 +80,14 @@ def tdgan_config() -> ConfigDict:
     config.evaluation.batch_size = 64
     config.evaluation.yardsticks = False  # simple classifiers beside the result
 
-    config.log = ConfigDict()
-    config.log.every_steps = 5
-    config.log.samples_every_steps = 100  # within each epoch, from its step 0
-    config.log.checkpoint_every_steps = 500
-
-    config.parallel = ConfigDict()
-    config.parallel.mapping = "shard_map"  # or "pmap"
+    config.log = log_fields()
+    config.parallel = parallel_fields()
     return config
 
 
 def cross_validate_in_the_lab(config: ConfigDict) -> None:
     """Ten folds by subject and the images of sets from the laboratory (spec TDGAN 6.2 and 9)."""
-    config.data.expressions.train_split = ""  # the folds take the place of both splits
-    config.data.expressions.test_split = ""
-    config.data.num_folds = 10
+    ten_folds(config)
     config.data.test_transform = "centre_crop"
 
 
@@ -135,10 +129,7 @@ def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
     config.training.batch_size = 4
     config.training.face_discriminator_gap = 2
     config.training.expression_discriminator_gap = 2
-    config.log.every_steps = 3
-    config.log.samples_every_steps = 20
-    config.log.checkpoint_every_steps = 7
-    config.evaluation.batch_size = 8
+    log_of_tiny(config)
     return config
 
 

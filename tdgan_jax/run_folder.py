@@ -15,7 +15,6 @@ line. A number that is not finite is written as null, since JSON has no NaN.
 """
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import math
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 
 import tdgan_jax
 from tdgan_jax.errors import UserError
+from tdgan_jax.folder_lock import locked_folder
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -304,19 +304,12 @@ def in_use_by_this_process(path: Path) -> Iterator[None]:
     Raises:
         UserError: If another process holds the folder.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with locked_folder(path) as is_locked:
+        if is_locked is False:
             raise UserError(
                 f"another process trains in {path}; wait for it, or give another --workdir"
-            ) from error
-        except OSError:
-            pass
+            )
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _folds(path: Path) -> list[Path]:

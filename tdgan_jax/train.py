@@ -320,7 +320,7 @@ def _select(
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            of_the_data = {field: progress[field] for field in DATA_FIELDS if field in progress}
+            of_the_data = {field: progress[field] for field in DATA_FIELDS}
             checkpoints.save_best(selection, record["step"], state.parameters, of_the_data)
     return progress | {"by_selection": chosen}
 

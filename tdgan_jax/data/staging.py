@@ -1,12 +1,13 @@
 """Building a dataset wholly or not at all: a hidden folder that becomes the dataset at the end."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from tdgan_jax.folder_lock import locked_folder
 
 
 @contextlib.contextmanager
@@ -26,10 +27,11 @@ def staging_folder(root: Path, name: str) -> Iterator[Path]:
     for left_behind in root.glob(f"{prefix}*"):
         # It may be gone by now, since a build that ends removes its own, or belong to another user.
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            with _lock(left_behind) as is_abandoned:
+            # Where nothing can be locked, nothing is ever taken for abandoned.
+            with locked_folder(left_behind) as is_abandoned:
                 if is_abandoned:
                     shutil.rmtree(left_behind, ignore_errors=True)
-    with _locked_folder(root, prefix) as staging:
+    with _staging_in_use(root, prefix) as staging:
         try:
             yield staging
         finally:
@@ -37,7 +39,7 @@ def staging_folder(root: Path, name: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked_folder(root: Path, prefix: str) -> Iterator[Path]:
+def _staging_in_use(root: Path, prefix: str) -> Iterator[Path]:
     """Makes a folder that is marked as in use.
 
     Until it is, another process may take it for abandoned and remove it: then a new one is made.
@@ -46,31 +48,10 @@ def _locked_folder(root: Path, prefix: str) -> Iterator[Path]:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
             with contextlib.suppress(FileNotFoundError):
-                stack.enter_context(_lock(folder, wait=True))
+                stack.enter_context(locked_folder(folder, wait=True))
                 folder.stat()
                 break
         yield folder
-
-
-@contextlib.contextmanager
-def _lock(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Marks a folder as in use while this process lives; gives False if that is not possible.
-
-    Raises:
-        FileNotFoundError: If the folder is gone.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            is_locked = True
-        except OSError:
-            # In use by another process, or on a network file system that locks no folders: there
-            # nothing is ever taken for abandoned.
-            is_locked = False
-        yield is_locked
-    finally:
-        os.close(descriptor)
 
 
 def move_into_place(staging: Path, root: Path, target: Path) -> None:

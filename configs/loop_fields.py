@@ -1,0 +1,34 @@
+"""Fields that the configurations of all systems share: what the loop and the folds read."""
+
+from ml_collections import ConfigDict
+
+
+def log_fields() -> ConfigDict:
+    """How often a run writes what."""
+    log = ConfigDict()
+    log.every_steps = 5
+    log.samples_every_steps = 100  # within each epoch, from its step 0
+    log.checkpoint_every_steps = 500
+    return log
+
+
+def parallel_fields() -> ConfigDict:
+    """How a batch is divided among the devices."""
+    parallel = ConfigDict()
+    parallel.mapping = "shard_map"  # or "pmap"
+    return parallel
+
+
+def ten_folds(config: ConfigDict) -> None:
+    """Ten folds by subject take the place of both splits."""
+    config.data.expressions.train_split = ""
+    config.data.expressions.test_split = ""
+    config.data.num_folds = 10
+
+
+def log_of_tiny(config: ConfigDict) -> None:
+    """Everything is written within a few steps."""
+    config.log.every_steps = 3
+    config.log.samples_every_steps = 20
+    config.log.checkpoint_every_steps = 7
+    config.evaluation.batch_size = 8
