@@ -8,6 +8,7 @@ GENERATOR_FIELDS = {
         "face_discriminator_gap",
         "expression_discriminator_gap",
         "discriminator_warmup_steps",
+        "classifier_run",
     ),
     "learning_rate": (
         "face_encoder",

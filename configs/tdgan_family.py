@@ -44,6 +44,11 @@ def tdgan_config() -> ConfigDict:
     config.data.validation = "subjects"
     config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
     config.data.pairing = "fixed"  # or "random": anew each epoch
+    # Of the expression images, besides random crop and flip; 0: none of it, as released.
+    config.data.augmentation = ConfigDict()
+    config.data.augmentation.rotation_degrees = 0.0  # largest angle
+    config.data.augmentation.contrast = 0.0  # largest change of contrast and brightness, 0 to 1
+    config.data.augmentation.erased_side = 0.0  # largest side of a gray square, part of the image's
     config.data.augment_faces = False  # random crop and flip for the face branch too
     config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
     config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
@@ -57,6 +62,9 @@ def tdgan_config() -> ConfigDict:
     config.training.expression_discriminator_gap = 10
     # First steps without generator updates, both discriminators updated each time.
     config.training.discriminator_warmup_steps = 0
+    # Run folder of the plain classifier with which the expression branch and the expression
+    # discriminator begin; "": random weights.
+    config.training.classifier_run = ""
 
     config.learning_rate = ConfigDict()  # of Adam, by network
     config.learning_rate.face_encoder = 1e-4

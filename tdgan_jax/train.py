@@ -26,6 +26,7 @@ from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
+from tdgan_jax.first_weights import check_classifier_run, with_classifier_weights
 from tdgan_jax.run_checks import (
     DATA_FIELDS,
     check_finite,
@@ -130,6 +131,7 @@ def open_run(
     check_values(config)
     if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
         check_given_weights(config)
+        check_classifier_run(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     data = load_training_data(config, cache=workdir)
@@ -206,6 +208,9 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         _say(f"going on after step {progress['step']}", show_progress)
     elif family.with_given_weights is not None:
         state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
+    elif config.training.get("classifier_run"):
+        taken = with_classifier_weights(config, data.expression_names, jax.device_get(state))
+        state = replicate(taken, program.mesh)
     log = MetricsLog(run.workdir / METRICS_FILE)
     log.truncate_after(progress["step"] if progress["step"] else -1)
 

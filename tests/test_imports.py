@@ -20,7 +20,9 @@ ALLOWED = {
     "visualisation": {"evaluation"},
     "run_checks": {"steps", "data"},
     "step_records": {"steps"},
+    "first_weights": {"evaluation"},
     "train": {
+        "first_weights",
         "run_checks",
         "step_records",
         "steps",

@@ -7,6 +7,7 @@ from typing import Any
 _EXAMPLES = """\
 examples:
   tdgan-jax export runs/tdgan_synthetic/seed_0 --format torch --out exported
+  tdgan-jax export runs/tdgan_synthetic/seed_0 --format safetensors --precision float16 --out small
   tdgan-jax export runs/tdgan_synthetic/seed_0 --format onnx --out exported_onnx
 """
 
@@ -31,6 +32,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         choices=("torch", "safetensors", "onnx"),
         help="what other programs read",
     )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "float16", "bfloat16"),
+        help="of the stored weights, for --format safetensors; they are float32 again when the "
+        "model is opened (default: float32)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that exists")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -50,7 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
     use_compilation_cache()
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:
-        parity = export_model(args.model, args.format, args.out, overwrite=args.overwrite, say=say)
+        parity = export_model(
+            args.model,
+            args.format,
+            args.out,
+            precision=args.precision,
+            overwrite=args.overwrite,
+            say=say,
+        )
     print(f"exported to {args.out}, compared with what {parity['reloaded_with']} loads")
     if "tensors" in parity:
         print(f"  bit-identical tensors: {parity['tensors']} of {parity['tensors']}")

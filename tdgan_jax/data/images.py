@@ -3,8 +3,12 @@
 Images are uint8 `[H, W, C]` in 0..255; C is 1 (gray) or 3.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
+
+from tdgan_jax.errors import UsageError
 
 # The papers cut 128 out of a shorter side of 144; other sizes keep the ratio.
 CROP_MARGIN = 144 / 128
@@ -13,6 +17,33 @@ SQUARE_MARGIN = 256 / 224
 # Of evaluated images: the whole image, or its middle at the scale of the training (TDGAN's, or
 # IF-GAN's squares).
 TEST_TRANSFORMS = ("resize", "centre_crop", "square_centre_crop")
+
+
+class Augmentation(NamedTuple):
+    """What is changed at random in a training image, besides the place of the crop and the flip.
+
+    Attributes:
+        rotation_degrees: Largest angle, 0 to 45; 0: none.
+        contrast: Largest relative change of the contrast, and largest change of the brightness as a
+            part of the value range, 0 to 1; 0: none.
+        erased_side: Largest side of the square that is painted gray, as a part of the image's, 0 to
+            1; half of the images keep all their pixels; 0: none.
+    """
+
+    rotation_degrees: float = 0.0
+    contrast: float = 0.0
+    erased_side: float = 0.0
+
+
+def check_augmentation(augmentation: Augmentation) -> None:
+    """Refuses values out of range.
+
+    Raises:
+        UsageError: Names the field of the configuration.
+    """
+    for (field, value), largest in zip(augmentation._asdict().items(), (45, 1, 1), strict=True):
+        if not 0 <= value <= largest:
+            raise UsageError(f"data.augmentation.{field} must be in [0, {largest}], got {value}")
 
 
 def to_pil(image: np.ndarray, channels: int) -> Image.Image:
@@ -81,3 +112,33 @@ def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
     turned = to_pil(padded, image.shape[-1]).rotate(degrees, Image.Resampling.BILINEAR)
     height, width = image.shape[:2]
     return to_array(turned)[margin : margin + height, margin : margin + width]
+
+
+def augmented(
+    generator: np.random.Generator, image: np.ndarray, size_px: int, augmentation: Augmentation
+) -> np.ndarray:
+    """Cuts `[size_px, size_px, C]` at a random place, flips it, and changes it as asked.
+
+    What is switched off draws nothing: other settings leave crop and flip as they are.
+    """
+    image = random_crop_and_flip(generator, image, size_px)
+    if augmentation.rotation_degrees:
+        image = rotated(image, generator.uniform(-1, 1) * augmentation.rotation_degrees)
+    if augmentation.contrast:
+        gain, offset = 1 + generator.uniform(-1, 1, size=2) * augmentation.contrast
+        values = image.astype(np.float32)
+        mean = values.mean()
+        changed = (values - mean) * gain + mean + 255 * (offset - 1)
+        image = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    if augmentation.erased_side and generator.integers(2):
+        image = _erased(generator, image, augmentation.erased_side)
+    return image
+
+
+def _erased(generator: np.random.Generator, image: np.ndarray, largest_side: float) -> np.ndarray:
+    """Random erasing (Zhong et al., AAAI 2020) with squares and the image's mean."""
+    side = round(generator.uniform(0.25, 1) * largest_side * image.shape[0])
+    top, left = generator.integers(image.shape[0] - side + 1, size=2)
+    painted = image.copy()
+    painted[top : top + side, left : left + side] = round(float(image.mean()))
+    return painted

@@ -12,7 +12,13 @@ import grain
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.images import centre_crop, random_crop_and_flip
+from tdgan_jax.data.images import (
+    Augmentation,
+    augmented,
+    centre_crop,
+    check_augmentation,
+    random_crop_and_flip,
+)
 from tdgan_jax.errors import UsageError
 
 PAIRINGS = ("fixed", "random")
@@ -83,6 +89,7 @@ class PairFeed(NamedTuple):
         pairing: `"fixed"`: pair i joins element i of the longer list with element i modulo the
             length of the shorter one, in all epochs (released program); `"random"`: the shorter
             list is shuffled for each epoch.
+        augmentation: Of the expression images, besides crop and flip.
         augment_faces: Random crop and flip for faces too; else they are only cut to size.
         pad_last_batch: Keeps the last, partial batch of an epoch, padded with weight 0.
         num_workers: Worker processes; 0 loads in threads of this process.
@@ -94,6 +101,7 @@ class PairFeed(NamedTuple):
     batch_size: int
     seed: int
     pairing: str = "fixed"
+    augmentation: Augmentation = Augmentation()
     augment_faces: bool = False
     pad_last_batch: bool = False
     num_workers: int = 0
@@ -136,8 +144,10 @@ def check_feed(feed: PairFeed) -> None:
     """Refuses settings that give no batches.
 
     Raises:
-        UsageError: If the pairing is unknown or the batch is larger than an epoch.
+        UsageError: If the pairing is unknown, the augmentation out of range or the batch larger
+            than an epoch.
     """
+    check_augmentation(feed.augmentation)
     if feed.pairing not in PAIRINGS:
         raise UsageError(f"data.pairing is {feed.pairing!r}; known: {', '.join(PAIRINGS)}")
     if not feed.steps_per_epoch:
@@ -254,8 +264,11 @@ def _load_pair(
         face_image = random_crop_and_flip(np.random.default_rng(generators[1]), face_image, size)
     else:
         face_image = centre_crop(face_image, size)
-    expression_image = random_crop_and_flip(
-        np.random.default_rng(generators[0]), feed.expressions.images[expression], size
+    expression_image = augmented(
+        np.random.default_rng(generators[0]),
+        feed.expressions.images[expression],
+        size,
+        feed.augmentation,
     )
     return face_image, expression_image
 

@@ -20,7 +20,7 @@ from tdgan_jax.data.examples import (
     with_transform,
 )
 from tdgan_jax.data.folds import assert_disjoint, fold_name
-from tdgan_jax.data.images import resize_exactly, resize_shorter_side
+from tdgan_jax.data.images import Augmentation, resize_exactly, resize_shorter_side
 from tdgan_jax.data.loading import (
     load_labelled,
     load_test_examples,
@@ -146,6 +146,7 @@ def _pair_feed(
         batch_size=config.training.batch_size,
         seed=config.seed,
         pairing=config.data.pairing,
+        augmentation=Augmentation(**config.data.augmentation.to_dict()),
         augment_faces=config.data.augment_faces,
         pad_last_batch=config.data.pad_last_batch,
         num_workers=config.data.num_workers,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from tdgan_jax.errors import UserError
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.torch_weights.optional_packages import require_onnx, require_torch
 from tdgan_jax.torch_weights.resnet import COUNTER
@@ -21,6 +22,9 @@ from tdgan_jax.trained_models.families import Difference, StoredFamily, StoredMo
 from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
 from tdgan_jax.trained_models.opening import open_model
 
+# Of safetensors files; the others are float32.
+PRECISIONS = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}
+PRECISIONS["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 # Of an output's largest value, or of 1 if that is less. Float32 leaves a hundredth of it.
 TOLERANCE = 1e-3
 STAGES = 3
@@ -31,6 +35,7 @@ def export_model(
     weights: str,
     out: Path,
     *,
+    precision: str = "float32",
     overwrite: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -40,6 +45,8 @@ def export_model(
         source: What `open_model` opens.
         weights: One of `WEIGHT_FORMATS`.
         out: The folder to make.
+        precision: One of `PRECISIONS`, in which the weights are stored; others than float32 for
+            safetensors alone. A model is opened in float32 whatever its file holds.
         overwrite: Whether an export that is there is replaced.
         say: Told at the begin of each of `STAGES` stages what is being done.
 
@@ -49,7 +56,9 @@ def export_model(
     Raises:
         UserError: If there is no model, an optional package is missing, the files cannot be
             written, or they compute something else than the model.
+        UsageError: If the format has no such precision.
     """
+    check_precision(weights, precision)
     check_new_folder(out, overwrite=overwrite)
     if weights == "torch":
         require_torch("PyTorch's format")
@@ -63,7 +72,7 @@ def export_model(
         say("writing")
         # First without a figure: what reloads the files reads the architecture in it.
         write_description(folder, stored.description, weights=weights, parity={})
-        state_dicts = family.to_torch(stored.parameters)
+        state_dicts = rounded(family.to_torch(stored.parameters), precision)
         if weights == "onnx":
             family.write_onnx(stored, folder)
         elif weights == "torch":
@@ -72,8 +81,44 @@ def export_model(
             write_safetensors_file(folder, state_dicts, family.prefixes)
         say("comparing")
         parity = measure_parity(folder, stored, family, weights, state_dicts)
+        if precision != "float32":
+            parity["precision"] = precision
         write_description(folder, stored.description, weights=weights, parity=parity)
     return parity
+
+
+def check_precision(weights: str, precision: str) -> None:
+    """Refuses a precision that a format of weights does not have.
+
+    Raises:
+        UsageError: Names the formats and precisions.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision is {precision!r}; known: {', '.join(PRECISIONS)}")
+    if precision != "float32" and weights != "safetensors":
+        raise UsageError(f"{precision} is for --format safetensors; {weights} is float32")
+
+
+def rounded(state_dicts: Mapping[str, StateDict], precision: str) -> dict[str, StateDict]:
+    """State dicts whose floats are of a precision.
+
+    Raises:
+        UserError: If a value is too large for it.
+    """
+    dtype = PRECISIONS[precision]
+    with np.errstate(over="ignore"):
+        found = {
+            network: {
+                key: value.astype(dtype) if value.dtype == np.float32 else value
+                for key, value in state_dict.items()
+            }
+            for network, state_dict in state_dicts.items()
+        }
+    for network, state_dict in found.items():
+        for key, value in state_dict.items():
+            if not np.isfinite(value.astype(np.float32)).all():
+                raise UserError(f"{network}'s {key} is too large for {precision}; use bfloat16")
+    return found
 
 
 def check_finite(stored: StoredModel) -> None:
@@ -128,12 +173,12 @@ def compare_tensors(
     """Counts tensors, and those that are not bit-identical on both sides.
 
     Args:
-        written: Network name to state dict, float32.
+        written: Network name to state dict.
         read: The same; keys that `written` does not have are not counted, nor are the counters of
             batch norms, which nothing reads.
     """
     equal = [
-        np.asarray(read[network][key], np.float32).tobytes() == value.tobytes()
+        np.asarray(read[network][key], np.float32).tobytes() == value.astype(np.float32).tobytes()
         for network, state_dict in written.items()
         for key, value in state_dict.items()
         if not key.endswith(COUNTER)

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import tdgan_jax
 from tdgan_jax.cli.main import main
+from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.trained_models.exporting import rounded
 from tests import golden_tdgan as golden
 from tests.tiny_tdgan import make_run
 
@@ -126,6 +129,39 @@ def test_safetensors_export_has_the_same_keys_under_prefixes(safetensors_export,
         assert combined[key].tobytes() == value.tobytes()
     parity = json.loads((safetensors_export / "model.json").read_text())["parity"]
     assert parity["tensors"] == len(expected) and parity["different_tensors"] == 0
+
+
+@pytest.mark.parametrize(("precision", "largest_error"), [("float16", 2**-11), ("bfloat16", 2**-8)])
+def test_half_precision_halves_the_file_and_rounds_each_weight(
+    precision, largest_error, run_folder, safetensors_export, tmp_path
+):
+    out = tmp_path / "half"
+    command = ["export", str(run_folder), "--format", "safetensors", "--precision", precision]
+    assert main([*command, "--out", str(out)]) == 0
+    file, whole = (folder / "weights.safetensors" for folder in (out, safetensors_export))
+    assert file.stat().st_size < 0.6 * whole.stat().st_size
+    stored, expected = map(safetensors.numpy.load_file, (file, whole))
+    assert stored.keys() == expected.keys()
+    for key, value in expected.items():
+        assert stored[key].dtype.name == precision
+        np.testing.assert_allclose(
+            stored[key].astype(np.float32), value, rtol=largest_error, atol=1e-7
+        )
+    parity = json.loads((out / "model.json").read_text())["parity"]
+    assert parity["precision"] == precision and parity["different_tensors"] == 0
+    picture = np.random.default_rng(0).random((1, 32, 32, 1), np.float32)
+    probabilities = [tdgan_jax.load(folder).predict(picture)[1] for folder in (out, run_folder)]
+    np.testing.assert_allclose(*probabilities, atol=0.05)
+
+
+def test_half_precision_is_for_safetensors_alone_and_must_hold_the_weights(
+    run_folder, tmp_path, capfd
+):
+    command = ["export", str(run_folder), "--precision", "float16", "--out", str(tmp_path / "out")]
+    assert main([*command, "--format", "torch"]) == 2
+    assert "float16 is for --format safetensors" in the_one_line(capfd)
+    with pytest.raises(UserError, match="a's b is too large for float16; use bfloat16"):
+        rounded({"a": {"b": np.array([1e5], np.float32)}}, "float16")
 
 
 def test_onnx_export_has_a_free_batch(run_folder, tmp_path, capfd):

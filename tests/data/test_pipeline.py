@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.images import Augmentation
 from tdgan_jax.data.pipeline import (
     PairFeed,
     check_feed,
@@ -129,3 +130,40 @@ def test_a_batch_larger_than_an_epoch_is_refused_with_both_numbers():
         check_feed(feed(batch_size=12))
     with pytest.raises(UsageError, match="known: fixed, random"):
         check_feed(feed(pairing="sorted"))
+
+
+def test_augmentation_changes_the_expression_images_alone_and_crop_and_flip_not():
+    random = np.random.default_rng(0)
+    pictures = [random.integers(60, 200, (18, 18, 1), np.uint8) for _ in range(11)]
+    plain = feed(expressions=examples(11, 18)._replace(images=pictures))
+    (expected,) = training_batches(plain, 0, first_step=1)
+
+    def batch(**values):
+        return next(training_batches(plain._replace(augmentation=Augmentation(**values)), 0, 1))
+
+    erased = batch(erased_side=0.5)
+    np.testing.assert_array_equal(erased.face_image, expected.face_image)
+    differs = erased.expression_image != expected.expression_image
+    touched = differs.any(axis=(1, 2, 3))
+    assert 0 < touched.sum() < len(touched)  # about half of them
+    for image, where in zip(erased.expression_image, differs[..., 0], strict=True):
+        if where.any():  # a square of one value, at most half as large as the image
+            rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+            assert np.ptp(rows) < 8 and np.ptp(columns) < 8
+            assert len(np.unique(image[where])) == 1
+    contrast = batch(contrast=0.3).expression_image.astype(float)
+    for changed, original in zip(contrast, expected.expression_image.astype(float), strict=True):
+        inside = (changed > 0) & (changed < 255)
+        gain, _ = np.polyfit(original[inside], changed[inside], 1)
+        assert 0.7 <= gain <= 1.3
+        np.testing.assert_allclose(np.corrcoef(original[inside], changed[inside])[0, 1], 1, 1e-4)
+    turned = batch(rotation_degrees=20).expression_image
+    assert (turned != expected.expression_image).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("rotation_degrees", 46.0), ("contrast", -0.1), ("erased_side", 1.5)]
+)
+def test_augmentation_out_of_range_is_refused(field, value):
+    with pytest.raises(UsageError, match=f"data.augmentation.{field} must be in"):
+        check_feed(feed(augmentation=Augmentation(**{field: value})))
