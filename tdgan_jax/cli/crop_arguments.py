@@ -1,15 +1,16 @@
 """Arguments of commands that look for faces in photographs and cut them out for a dataset."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.errors import UsageError
 
 if TYPE_CHECKING:
+    from tdgan_jax.faces.alignment import CropSettings, Style
     from tdgan_jax.faces.preparation import Cropping
 
 # As in `faces.alignment.Style` and `faces.preparation.NoFacePolicy`, which need JAX.
-STYLES = {"eyes": "eyes", "box": "box", "ifgan": "eyes_and_nose"}
+STYLES: dict[str, "Style"] = {"eyes": "eyes", "box": "box", "ifgan": "eyes_and_nose"}
 NO_FACE_POLICIES = ("fail", "skip", "whole-image", "largest")
 
 
@@ -71,13 +72,30 @@ def cropping_from(args: argparse.Namespace, default_detect: str) -> "Cropping | 
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} is for faces that are looked for; add --detect mtcnn")
         return None
-    from tdgan_jax.faces.alignment import IFGAN_CROP, CropSettings
     from tdgan_jax.faces.preparation import Cropping
 
-    settings = IFGAN_CROP if args.crop == "ifgan" else CropSettings(style=args.crop or "eyes")
+    settings = _settings(args.crop, args.crop_margin)
     if args.crop_size is not None:
         settings = settings._replace(size_px=args.crop_size)
-    if args.crop_margin is not None:
-        settings = settings._replace(margin=args.crop_margin)
     settings.check()
     return Cropping(settings, args.no_face or "fail")
+
+
+def crop_from(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Reads `--crop` and `--crop-margin` alone, as JSON; None if neither is given.
+
+    Raises:
+        UserError: If the margin is impossible.
+    """
+    if args.crop is None and args.crop_margin is None:
+        return None
+    settings = _settings(args.crop, args.crop_margin)
+    settings.check()
+    return settings.as_json()
+
+
+def _settings(style: str | None, margin: float | None) -> "CropSettings":
+    from tdgan_jax.faces.alignment import IFGAN_CROP, CropSettings
+
+    settings = IFGAN_CROP if style == "ifgan" else CropSettings(style=STYLES[style or "eyes"])
+    return settings if margin is None else settings._replace(margin=margin)

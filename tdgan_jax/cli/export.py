@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.cli.crop_arguments import STYLES
+
 _EXAMPLES = """\
 examples:
   tdgan-jax export runs/tdgan_synthetic/seed_0 --format torch --out exported
@@ -39,6 +41,18 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="of the stored weights, for --format safetensors; they are float32 again when the "
         "model is opened (default: float32)",
     )
+    parser.add_argument(
+        "--crop",
+        choices=tuple(STYLES),
+        help="how predict shall cut faces out of photographs, for a model whose training images "
+        "are cut as their owner did (default: eyes; of other models the way is known)",
+    )
+    parser.add_argument(
+        "--crop-margin",
+        type=float,
+        metavar="SHARE",
+        help="what is added around such a face, as a share of its side (default: 0.2)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that exists")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -50,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UserError: If there is no model, or it cannot be written.
+        UsageError: If the options do not fit the format or the model.
     """
+    from tdgan_jax.cli.crop_arguments import crop_from
     from tdgan_jax.cli.interruption import sigterm_cleans_up
     from tdgan_jax.cli.model_arguments import stage_bar
     from tdgan_jax.cli.train import use_compilation_cache
@@ -63,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             args.format,
             args.out,
             precision=args.precision,
+            crop=crop_from(args),
             overwrite=args.overwrite,
             say=say,
         )

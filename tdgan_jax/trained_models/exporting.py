@@ -17,7 +17,7 @@ from tdgan_jax.torch_weights.state_files import (
     write_safetensors_file,
     write_torch_files,
 )
-from tdgan_jax.trained_models.description import write_description
+from tdgan_jax.trained_models.description import ModelDescription, write_description
 from tdgan_jax.trained_models.families import Difference, StoredFamily, StoredModel, stored_family
 from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
 from tdgan_jax.trained_models.opening import open_model
@@ -36,6 +36,7 @@ def export_model(
     out: Path,
     *,
     precision: str = "float32",
+    crop: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def export_model(
         out: The folder to make.
         precision: One of `PRECISIONS`, in which the weights are stored; others than float32 for
             safetensors alone. A model is opened in float32 whatever its file holds.
+        crop: How faces shall be cut out for the model, `faces.alignment.CropSettings` as JSON,
+            where its training images were cut out by their owner; None: as the model has it.
         overwrite: Whether an export that is there is replaced.
         say: Told at the begin of each of `STAGES` stages what is being done.
 
@@ -56,7 +59,8 @@ def export_model(
     Raises:
         UserError: If there is no model, an optional package is missing, the files cannot be
             written, or they compute something else than the model.
-        UsageError: If the format has no such precision.
+        UsageError: If the format has no such precision, or the model's faces were cut out in
+            another way.
     """
     check_precision(weights, precision)
     check_new_folder(out, overwrite=overwrite)
@@ -67,6 +71,8 @@ def export_model(
     say("reading")
     stored = open_model(source)
     check_finite(stored)
+    if crop is not None:
+        stored = stored._replace(description=with_crop(stored.description, crop))
     family = stored_family(stored.description.family)
     with new_folder(out, overwrite=overwrite) as folder:
         say("writing")
@@ -87,6 +93,22 @@ def export_model(
     return parity
 
 
+def with_crop(description: ModelDescription, crop: Mapping[str, Any]) -> ModelDescription:
+    """A description that says how faces are to be cut out.
+
+    Raises:
+        UsageError: If the model has learned from faces that were cut out in another way.
+    """
+    known = description.preprocessing.crop
+    if known not in (None, crop):
+        raise UsageError(
+            "the model has learned from faces that prepare cut out, and keeps the way in which it "
+            "did; leave out --crop and --crop-margin"
+        )
+    preprocessing = description.preprocessing._replace(crop=dict(crop))
+    return description._replace(preprocessing=preprocessing)
+
+
 def check_precision(weights: str, precision: str) -> None:
     """Refuses a precision that a format of weights does not have.
 
@@ -99,7 +121,9 @@ def check_precision(weights: str, precision: str) -> None:
         raise UsageError(f"{precision} is for --format safetensors; {weights} is float32")
 
 
-def rounded(state_dicts: Mapping[str, StateDict], precision: str) -> dict[str, StateDict]:
+def rounded(
+    state_dicts: Mapping[str, StateDict], precision: str
+) -> dict[str, dict[str, np.ndarray]]:
     """State dicts whose floats are of a precision.
 
     Raises:

@@ -154,6 +154,23 @@ def test_half_precision_halves_the_file_and_rounds_each_weight(
     np.testing.assert_allclose(*probabilities, atol=0.05)
 
 
+def test_an_export_says_how_faces_are_cut_out_where_the_training_images_do_not(
+    run_folder, tmp_path, capfd
+):
+    command = ["export", str(run_folder), "--format", "safetensors", "--crop", "box"]
+    out = tmp_path / "boxes"
+    assert main([*command, "--crop-margin", "0", "--out", str(out)]) == 0
+    crop = tdgan_jax.load(out).face_crop
+    assert crop is not None and (crop["style"], crop["margin"]) == ("box", 0)
+    capfd.readouterr()
+    again = ["export", str(out), "--format", "safetensors", "--out", str(tmp_path / "again")]
+    assert main([*again, "--crop", "eyes"]) == 2
+    assert "leave out --crop" in the_one_line(capfd)
+    assert main([*again, "--crop-margin", "-1"]) == 1
+    assert "the margin is -1" in the_one_line(capfd)
+    assert not (tmp_path / "again").exists()
+
+
 def test_half_precision_is_for_safetensors_alone_and_must_hold_the_weights(
     run_folder, tmp_path, capfd
 ):
