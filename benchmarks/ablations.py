@@ -14,15 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from configs.tdgan_ablations import WITHOUT
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.comparisons import paired_difference
 from tdgan_jax.evaluation.disentanglement import probe_matrix, summary
 from tdgan_jax.evaluation.disentanglement_tables import spread
 from tdgan_jax.evaluation.probed_examples import load_probed_examples
-from tdgan_jax.evaluation.selected_runs import encode_examples, encoders, open_selected_run
+from tdgan_jax.evaluation.probed_features import probed_features
+from tdgan_jax.evaluation.selected_runs import open_selected_run
 from tdgan_jax.run_folder import RESULT_FILE, read_json, recognisers, write_atomically, write_json
 
 ROOT = Path(__file__).parent.parent
@@ -63,10 +62,7 @@ def measured(folder: Path, data_dir: str) -> dict[str, Any]:
         examples = load_probed_examples(
             run.config, "synthetic_faces/64", fit_split=FIT_SPLIT, test_split=TEST_SPLIT
         )
-        features = {
-            name: np.concatenate([encode_examples(encode, part) for part in examples.parts])
-            for name, encode in encoders(run).items()
-        }
+        features = probed_features(run, examples.parts)
         write_json(path, probe_matrix(features, examples.labels))
     matrix = read_json(path)
     identity = {name: feature["identity"]["linear"]["accuracy"] for name, feature in matrix.items()}

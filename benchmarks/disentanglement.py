@@ -17,21 +17,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import tdgan_jax
 from tdgan_jax.configuration import load_config
+from tdgan_jax.data.examples import with_expression
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.disentanglement import probe_matrix, summary
 from tdgan_jax.evaluation.disentanglement_tables import disentanglement_tables
 from tdgan_jax.evaluation.judges import expression_judge, identity_judge
 from tdgan_jax.evaluation.probed_examples import ProbedExamples, load_probed_examples
-from tdgan_jax.evaluation.selected_runs import (
-    SelectedRun,
-    encode_examples,
-    encoders,
-    open_selected_run,
-)
+from tdgan_jax.evaluation.probed_features import probed_features
+from tdgan_jax.evaluation.selected_runs import SelectedRun, open_selected_run
 from tdgan_jax.evaluation.training_images import check_unseen
 from tdgan_jax.evaluation.transfer_quality import (
     Judges,
@@ -82,21 +77,24 @@ def measure(
     """
     run = open_selected_run(folder, data_dir=args.data_dir)
     examples = load_probed_examples(
-        run.config, args.dataset, fit_split=args.fit_split, test_split=args.test_split
+        run.config,
+        args.dataset,
+        fit_split=args.fit_split,
+        test_split=args.test_split,
+        with_unlabelled=args.with_unlabelled,
     )
     check_unseen(run.config, examples.test, args.dataset, args.test_split)
-    features = {
-        name: np.concatenate([encode_examples(encode, part) for part in examples.parts])
-        for name, encode in encoders(run).items()
-    }
-    _say(f"{folder}: probing {', '.join(features)} of {len(examples.labels.subjects)} images")
-    matrix = probe_matrix(features, examples.labels)
-    transfer = None
+    judging = None
     if "decoder" in run.parameters and not args.no_transfer:
         image_format = (run.config.model.image_size_px, run.config.model.image_channels)
         if image_format not in judgings:
             judgings[image_format] = make_judging(run, examples, args)
         judging = judgings[image_format]
+    features = probed_features(run, examples.parts)
+    _say(f"{folder}: probing {', '.join(features)} of {len(examples.labels.subjects)} images")
+    matrix = probe_matrix(features, examples.labels)
+    transfer = None
+    if judging is not None:
         _say(f"{folder}: judging the generator")
         quality = transfer_quality(tdgan_jax.load(folder).transfer, judging.grid, judging.judges)
         transfer = {"generator": quality} | judging.figures
@@ -116,9 +114,11 @@ def make_judging(run: SelectedRun, examples: ProbedExamples, args: argparse.Name
     """Makes the grid and the judges for images like those of a run.
 
     Raises:
-        UserError: If the examples or the expression judge do not serve.
+        UserError: If the examples or the expression judge do not serve, or that judge knows some of
+            the test people.
     """
-    grid, rest = make_grid(examples.test, num_people=args.grid_people)
+    test = with_expression(examples.test)
+    grid, rest = make_grid(test, num_people=args.grid_people)
     if len(examples.parts) < 2 or not len(rest):
         raise UserError(
             "judging identities takes --fit-split, and several pictures of each person with each "
@@ -126,14 +126,15 @@ def make_judging(run: SelectedRun, examples: ProbedExamples, args: argparse.Name
         )
     judge_folder = args.expression_judge or trained_judge(args)
     judge_run = open_selected_run(judge_folder, data_dir=args.data_dir)
+    check_unseen(judge_run.config, test, args.dataset, args.test_split)
     for field in ("image_size_px", "image_channels"):
         if judge_run.config.model[field] != run.config.model[field]:
             raise UserError(
                 f"model.{field} of the expression judge {judge_folder} is not that of the runs"
             )
-    background, known = examples.parts[0], examples.test.select(rest)
+    background, known = examples.parts[0], test.select(rest)
     judges = Judges(
-        expression_judge(judge_run, examples.test.expression_names),
+        expression_judge(judge_run, test.expression_names),
         identity_judge(
             unit_range(background.images),
             background.identities,
@@ -142,7 +143,7 @@ def make_judging(run: SelectedRun, examples: ProbedExamples, args: argparse.Name
         ),
     )
     figures = {
-        "judge_accuracy": judge_accuracies(judges, grid, examples.test),
+        "judge_accuracy": judge_accuracies(judges, grid, test),
         "copy_face": transfer_quality(copy_face, grid, judges),
         "copy_expression": transfer_quality(copy_expression, grid, judges),
     }
@@ -174,6 +175,8 @@ def stored_or_measured(
         "dataset": [args.dataset, args.fit_split, args.test_split],
         "transfer": None if args.no_transfer else [args.grid_people, judge],
     }
+    if args.with_unlabelled:
+        settings["with_unlabelled"] = True
     path = args.out / f"{'_'.join(folder.absolute().parts[-2:])}.json"
     if path.exists():
         stored = read_json(path)
@@ -200,6 +203,11 @@ def _parser() -> argparse.ArgumentParser:
         "--fit-split", default="train", help="what probes are fitted on; '': folds of the test"
     )
     parser.add_argument("--test-split", default="test", help="people whom no run has learned from")
+    parser.add_argument(
+        "--with-unlabelled",
+        action="store_true",
+        help="probe identity on test images without a known expression too (other light, ...)",
+    )
     parser.add_argument("--data-dir", default="", help="prepared datasets; default: the runs' own")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/disentanglement"), help="folder of the measurements"

@@ -69,6 +69,13 @@ class TorchTdganStep:
         self.face_optimizer = _adam(face_discriminator.parameters())
         self.expression_optimizer = _adam(expression_discriminator.parameters())
 
+    @property
+    def networks(self) -> list[torch.nn.Module]:
+        """The modules that a step calls."""
+        generator, face = self.generator, self.face_discriminator
+        parts = [generator.enc_FR, generator.enc_ER, generator.fc_ER, generator.dec]
+        return [*parts, face, face.enc, self.expression_discriminator]
+
     def train(self, mode: bool = True) -> None:
         """Sets dropout on (`mode` true) or off in all networks."""
         for network in (self.generator, self.face_discriminator, self.expression_discriminator):

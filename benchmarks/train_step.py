@@ -39,6 +39,7 @@ from tdgan_jax.steps.parallel import (
 )
 from tdgan_jax.steps.tdgan_objective import Batch
 
+TORCH_VARIANTS = ("eager", "channels_last", "compiled", "bfloat16")  # see torch_variants.py
 TWIN_INCEPTION_BLOCKS = 4  # fixed in the torch twin, whose keys are those of the weight files
 
 Frequencies = Mapping[Hashable, float]  # of the patterns of updates; they sum to 1
@@ -171,9 +172,14 @@ def amortised(values: Mapping[Hashable, float], frequencies: Frequencies) -> flo
 
 
 def make_twin_step(
-    config: ConfigDict, batch: Batch, num_identities: int, num_expressions: int, threads: int
+    config: ConfigDict,
+    batch: Batch,
+    num_identities: int,
+    num_expressions: int,
+    threads: int,
+    variant: str = "eager",
 ) -> TwinStep:
-    """Makes the same training in eager PyTorch, on the CPU.
+    """Makes the same training in PyTorch, on the CPU.
 
     Args:
         config: The configuration.
@@ -181,9 +187,10 @@ def make_twin_step(
         num_identities: K.
         num_expressions: C.
         threads: Threads of torch; set for the whole process.
+        variant: One of `TORCH_VARIANTS`.
 
     Raises:
-        UserError: If torch is missing.
+        UserError: If torch is missing, or what the variant needs.
         UsageError: If the twin cannot do the work of this configuration.
     """
     _check_twin_can(config)
@@ -196,8 +203,10 @@ def make_twin_step(
 
     if __package__:
         from benchmarks.torch_tdgan_step import TorchTdganStep
+        from benchmarks.torch_variants import use_variant
     else:  # Run as a script: this folder is on the path, the repository's root need not be.
         from torch_tdgan_step import TorchTdganStep
+        from torch_variants import use_variant
     from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
 
     torch.set_num_threads(threads)
@@ -230,8 +239,10 @@ def make_twin_step(
         torch.from_numpy(batch.expression_label).long(),
     )
 
+    take_step = use_variant(variant, training.networks, training.step)
+
     def step(updates: Any) -> None:
-        training.step(*inputs, updates.face_discriminator, updates.expression_discriminator)
+        take_step(*inputs, updates.face_discriminator, updates.expression_discriminator)
 
     return step
 
@@ -301,8 +312,13 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     names = (tuple(map(str, range(count))) for count in classes)
     family = make_family(config, *names)
     frequencies = pattern_frequencies(config, family)
+    if args.commonest:
+        frequencies = {max(frequencies, key=lambda updates: frequencies[updates]): 1.0}
     batch = random_batch(config, batch_size, *classes)
-    twin_step = make_twin_step(config, batch, *classes, threads) if args.torch else None
+    twins = {
+        variant: make_twin_step(config, batch, *classes, threads, variant)
+        for variant in args.torch or ()
+    }
 
     training = JaxTraining(config, family, mesh, batch)
     for updates in frequencies:
@@ -311,8 +327,8 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     calls = {}
     for updates in frequencies:
         calls["jax", updates] = partial(training.step, updates)
-        if twin_step:
-            calls["torch", updates] = partial(twin_step, updates)
+        for variant, twin_step in twins.items():
+            calls[variant, updates] = partial(twin_step, updates)
     seconds = fastest_seconds(calls, args.repeats)
 
     known = environment(list(mesh.devices.flat))
@@ -324,14 +340,16 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         "num_devices": mesh.size,
         "threads": threads,
         "mapping": config.parallel.mapping,
+        "precision": config.precision,
         "repeats": args.repeats,
         "versions": {"python": known["python"], **known["packages"]},
         "git_commit": known["git_commit"],
         "git_modified": known["git_modified"],
     }
-    if twin_step:
-        result["torch"] = _torch_figures(config, _side(seconds, "torch"), frequencies, batch_size)
-        result["ratio"] = result["images_per_second"] / result["torch"]["images_per_second"]
+    for variant in twins:
+        figures = _torch_figures(config, _side(seconds, variant), frequencies, batch_size)
+        figures["ratio"] = result["images_per_second"] / figures["images_per_second"]
+        result.setdefault("torch", {})[variant] = figures
     return result
 
 
@@ -409,7 +427,15 @@ def _parser() -> argparse.ArgumentParser:
         "--config", required=True, metavar="FILE[:VARIANT]", help="configuration file"
     )
     parser.add_argument("--batch-size", type=int, help="pairs a step (default: the config's)")
-    parser.add_argument("--torch", action="store_true", help="time the torch twin beside it")
+    parser.add_argument(
+        "--torch",
+        nargs="*",
+        choices=TORCH_VARIANTS,
+        help="time the torch twin beside it, in these ways (default: eager)",
+    )
+    parser.add_argument(
+        "--commonest", action="store_true", help="time the most frequent pattern of updates alone"
+    )
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps a pattern (default: 3)")
     parser.add_argument("--num-identities", type=int, default=20, help="default: 20")
@@ -427,6 +453,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 impossible here, 2 wrong use.
     """
     args, unknown = _parser().parse_known_args(arguments)
+    if args.torch == []:
+        args.torch = ["eager"]
     try:
         config = load_config(args.config, overrides_from(unknown))
         print(json.dumps(measure(config, args), indent=1))

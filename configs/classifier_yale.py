@@ -4,8 +4,9 @@
     tdgan-jax prepare yale_faces --source yalefaces.zip
     python launch.py --config configs/classifier_yale.py
 
-The AT&T faces are loaded, so that the batches are TDGAN's, and not looked at. Variants: "" has the
-data, updates, augmentation and selection of `tdgan_yale`, "tiny" those of its "tiny". Not yet
+The AT&T faces are loaded, so that the batches are TDGAN's, and not looked at. Variants, each with
+the data, updates, augmentation and selection of TDGAN's variant of the same name: "" (ten folds),
+"probes" (one division, six people left to the probes of disentanglement), "tiny" for tests. Not yet
 measured.
 """
 
@@ -16,5 +17,5 @@ from configs.classifier_family import classifier_of
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Variants: "" (reduced width) and "tiny"."""
+    """Variants: "" (reduced width), "probes" and "tiny"."""
     return classifier_of(tdgan_yale.get_config(variant))

@@ -18,6 +18,9 @@ def ifgan_config() -> ConfigDict:
     config.name = ""  # name of the run folder; set by each file
     config.family = "ifgan"
     config.seed = 0
+    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
+    # statistics and losses stay float32, and so does all that is evaluated.
+    config.precision = "float32"
     config.model = _model()
     config.data = _data()
 
@@ -43,7 +46,7 @@ def ifgan_config() -> ConfigDict:
     config.loss = _loss()
 
     config.evaluation = ConfigDict()
-    config.evaluation.selection = "validation"  # or "test": optimistic
+    config.evaluation.selection = "validation"  # or "test": optimistic; or "last": the last epoch
     config.evaluation.batch_size = 50
 
     config.log = log_fields()

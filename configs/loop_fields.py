@@ -16,6 +16,10 @@ def parallel_fields() -> ConfigDict:
     """How a batch is divided among the devices."""
     parallel = ConfigDict()
     parallel.mapping = "shard_map"  # or "pmap"
+    parallel.devices_per_process = 0  # that must be there; 0: not checked
+    # Of several processes: how long they may take to meet, and to find out that one is lost.
+    parallel.initialization_timeout_s = 300
+    parallel.heartbeat_timeout_s = 30
     return parallel
 
 

@@ -12,6 +12,9 @@ def tdgan_config() -> ConfigDict:
     config.name = ""  # name of the run folder; set by each file
     config.family = "tdgan"
     config.seed = 0
+    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
+    # statistics and losses stay float32, and so does all that is evaluated.
+    config.precision = "float32"
 
     config.model = ConfigDict()
     config.model.image_size_px = 128
@@ -66,7 +69,7 @@ def tdgan_config() -> ConfigDict:
     # discriminator begin; "": random weights.
     config.training.classifier_run = ""
 
-    config.learning_rate = ConfigDict()  # of Adam, by network
+    config.learning_rate = ConfigDict()  # of Adam, by network; 0: it stays as it is
     config.learning_rate.face_encoder = 1e-4
     config.learning_rate.expression_encoder = 1e-4
     config.learning_rate.expression_head = 1e-4
@@ -84,12 +87,15 @@ def tdgan_config() -> ConfigDict:
     config.loss.perceptual_network = "face_discriminator"  # or "face_encoder"
 
     config.evaluation = ConfigDict()
-    config.evaluation.selection = "validation"  # or "test": the released program's habit
+    # What chooses the epoch; or "test": the released program's habit, or "last": nothing does.
+    config.evaluation.selection = "validation"
     config.evaluation.batch_size = 64
     config.evaluation.yardsticks = False  # simple classifiers beside the result
 
     config.log = log_fields()
     config.parallel = parallel_fields()
+    # Whether the encoders compute the inside of their layers again for the gradient: less memory.
+    config.parallel.rematerialise = False
     return config
 
 

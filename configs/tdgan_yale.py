@@ -6,7 +6,9 @@
 
 No paper evaluates on this set: 15 people with four labelled photographs each. It is for trying the
 protocol on real faces. Variants: "" is a reduced width for CPUs (accuracy and time not yet
-measured), "tiny" for tests.
+measured); "probes" leaves six people to the probes of disentanglement, which need several unseen
+people with several expressions each, and trains on the nine others to the last epoch (not yet
+measured); "tiny" for tests.
 """
 
 from ml_collections import ConfigDict
@@ -18,10 +20,16 @@ from configs.tdgan_family import (
     reduce_for_cpu,
     tdgan_config,
 )
+from tdgan_jax.configuration import unknown_variant
+
+VARIANTS = ("probes", "tiny")
+PROBED_FOLDS = range(3)  # two people each; the other seven folds hold nine
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Variants: "" (reduced width) and "tiny"."""
+    """Reduced width, ten folds or two parts; see the module for the variants."""
+    if variant and variant not in VARIANTS:
+        raise unknown_variant(variant, VARIANTS)
     config = tdgan_config()
     config.name = "tdgan_yale"
     config.data.faces.dataset = "att_faces"
@@ -31,6 +39,26 @@ def get_config(variant: str = "") -> ConfigDict:
     reduce_for_cpu(config)
     learn_from_labels(config, discriminator_gap=2)
     config.training.epochs = 8  # of 25 steps: the faces are the longer list
+    if variant == "probes":
+        return _with_people_to_probe(config)
     if variant == "tiny":
         config.data.faces.split = "train[:60]"
     return full_size_or_tiny(config, variant)
+
+
+def _with_people_to_probe(config: ConfigDict) -> ConfigDict:
+    """One division instead of ten: six people to probe, nine to learn from."""
+    config.name += "_probes"
+    folds = range(config.data.num_folds)
+    config.data.num_folds = 0
+    config.data.expressions.test_split = "+".join(f"fold_{fold}" for fold in PROBED_FOLDS)
+    config.data.expressions.train_split = "+".join(
+        f"fold_{fold}" for fold in folds if fold not in PROBED_FOLDS
+    )
+    # Two people's eight images would choose an epoch by chance, often one that is hardly trained.
+    config.data.validation = "none"
+    config.evaluation.selection = "last"
+    config.training.face_discriminator_gap = 1
+    config.training.expression_discriminator_gap = 1
+    config.training.epochs = 28  # 700 steps
+    return config

@@ -17,6 +17,7 @@ from tdgan_jax.data.splits import ALL_FOLDS, with_fold
 from tdgan_jax.data.training_data import load_fold_subjects
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
+from tdgan_jax.processes.membership import from_first
 from tdgan_jax.run_checks import check_same_config, check_values
 from tdgan_jax.run_folder import (
     CHECKPOINTS_FOLDER,
@@ -50,13 +51,11 @@ def cross_validate(
         UserError: If the work cannot be done, or the folds share a subject; the message says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
-    check_same_config(with_fold(config, ALL_FOLDS), workdir)
+    from_first(lambda: check_same_config(with_fold(config, ALL_FOLDS), workdir))
     check_values(config)
-    if (workdir / CROSS_VALIDATION_FILE).exists():
-        if not (workdir / REPORT_FILE).exists():
-            write_report([workdir])
-        return read_json(workdir / CROSS_VALIDATION_FILE)
-    check_unchanged_folds(config, workdir)
+    if finished := from_first(lambda: _finished_summary(workdir)):
+        return finished
+    from_first(lambda: check_unchanged_folds(config, workdir))
     chosen = range(config.data.num_folds) if config.data.fold == ALL_FOLDS else [config.data.fold]
     program = None
     for fold in chosen:
@@ -70,6 +69,19 @@ def cross_validate(
             folds_after_it=len(later.intersection(unfinished_folds(config, workdir))),
             show_progress=show_progress,
         )
+    return from_first(lambda: _summary_so_far(config, workdir))
+
+
+def _finished_summary(workdir: Path) -> dict[str, Any] | None:
+    if not (workdir / CROSS_VALIDATION_FILE).exists():
+        return None
+    if not (workdir / REPORT_FILE).exists():
+        write_report([workdir])
+    return read_json(workdir / CROSS_VALIDATION_FILE)
+
+
+def _summary_so_far(config: Config, workdir: Path) -> dict[str, Any] | None:
+    """Writes the report, and the summary if no fold is missing."""
     summary = None
     if not unfinished_folds(config, workdir):
         summary = summarise_folds(config, workdir)
@@ -156,16 +168,22 @@ def _complete_fold(
 ) -> Program | None:
     """Brings one fold to its end and drops its optimiser state; gives its compiled functions."""
     folder = workdir / fold_name(config.data.fold)
-    check_same_config(config, folder)
+    from_first(lambda: check_same_config(config, folder))
     if finished_result(folder) is None:
         try:
             run = open_run(config, folder, program=program, folds_after_it=folds_after_it)
-            if not (workdir / CONFIG_FILE).exists():
-                write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
-            write_json(workdir / ENVIRONMENT_FILE, read_json(folder / ENVIRONMENT_FILE))
+            from_first(lambda: _describe_folds(config, workdir))
             complete_run(run, show_progress=show_progress)
         except (UserError, Interrupted) as stop:
             raise type(stop)(f"{folder.name}: {stop}") from stop
         program = run.program
-    Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest()
+    from_first(Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest)
     return program
+
+
+def _describe_folds(config: Config, workdir: Path) -> None:
+    """Writes what is trained where, as the fold says it, for all folds."""
+    if not (workdir / CONFIG_FILE).exists():
+        write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
+    environment = read_json(workdir / fold_name(config.data.fold) / ENVIRONMENT_FILE)
+    write_json(workdir / ENVIRONMENT_FILE, environment)

@@ -1,4 +1,4 @@
-"""Losses as pure functions; each `*_loss` returns a float32 scalar.
+"""Losses as pure functions; each `*_loss` returns a float32 scalar, reduced in float32.
 
 `weight` is a float32 `[N]` whose mean over the whole batch is 1: ones, or zeros at padded examples
 and correspondingly more elsewhere. Images are `[N, H, W, C]`, features likewise, labels int `[N]`,
@@ -22,6 +22,7 @@ def cross_entropy_loss(
         label_smoothing: Share of the target that all classes get in equal parts, in [0, 1)
             (Szegedy et al. 2016, arXiv:1512.00567, section 7).
     """
+    logits = logits.astype(jnp.float32)
     each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if label_smoothing:
         of_all_classes = -jax.nn.log_softmax(logits).mean(axis=-1)
@@ -31,12 +32,18 @@ def cross_entropy_loss(
 
 def absolute_error_loss(prediction: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
     """Mean absolute difference over all elements (L1 of spec TDGAN 3, Eq. 7)."""
-    return jnp.mean(weight * jnp.abs(prediction - target).mean(axis=(1, 2, 3)))
+    difference = _difference(prediction, target)
+    return jnp.mean(weight * jnp.abs(difference).mean(axis=(1, 2, 3)))
 
 
 def squared_error_loss(prediction: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
     """Mean squared difference over all elements (MSE of spec TDGAN 3, Eq. 8)."""
-    return jnp.mean(weight * jnp.square(prediction - target).mean(axis=(1, 2, 3)))
+    difference = _difference(prediction, target)
+    return jnp.mean(weight * jnp.square(difference).mean(axis=(1, 2, 3)))
+
+
+def _difference(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    return prediction.astype(jnp.float32) - target.astype(jnp.float32)
 
 
 def accuracy(logits: jax.Array, labels: jax.Array, weight: jax.Array) -> jax.Array:
@@ -52,6 +59,7 @@ def patch_judgement_loss(logits: jax.Array, weight: jax.Array, *, is_true: bool)
         weight: `[N]`.
         is_true: What the pairs are called; the non-saturating generator calls its own true.
     """
+    logits = logits.astype(jnp.float32)
     signed = -logits if is_true else logits
     return jnp.mean(weight * jax.nn.softplus(signed).mean(axis=(1, 2, 3)))
 

@@ -10,12 +10,21 @@ import numpy as np
 from tdgan_jax.configuration import Config, differences, flatten, to_json
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.models.execution import PRECISIONS
+from tdgan_jax.processes.membership import several
 from tdgan_jax.run_folder import CONFIG_FILE, read_json
 from tdgan_jax.steps.parallel import MAPPINGS
 
-SELECTIONS = ("validation", "test")
+SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
+# Where a run is computed, not what: it may go on with others.
+OF_THE_MACHINES = (
+    "parallel.devices_per_process",
+    "parallel.heartbeat_timeout_s",
+    "parallel.initialization_timeout_s",
+    "parallel.rematerialise",
+)
 AT_LEAST_ONE = (
     "training.epochs",
     "training.batch_size",
@@ -23,6 +32,8 @@ AT_LEAST_ONE = (
     "log.every_steps",
     "log.samples_every_steps",
     "log.checkpoint_every_steps",
+    "parallel.heartbeat_timeout_s",
+    "parallel.initialization_timeout_s",
 )
 
 
@@ -34,8 +45,12 @@ def check_same_config(config: Config, workdir: Path) -> None:
     """
     if not (workdir / CONFIG_FILE).exists():
         return
-    changed = differences(read_json(workdir / CONFIG_FILE), to_json(config))
-    if changed:
+    stored = flatten(read_json(workdir / CONFIG_FILE))
+    given = flatten(to_json(config))
+    for field in OF_THE_MACHINES:
+        stored.pop(field, None)
+        given.pop(field, None)
+    if changed := differences(stored, given):
         lines = "\n  ".join(changed)
         raise UsageError(
             f"{workdir} holds a run of another configuration (stored -> given):\n  {lines}\n"
@@ -53,6 +68,7 @@ def check_values(config: Config) -> None:
     for field, known in (
         ("evaluation.selection", SELECTIONS),
         ("parallel.mapping", MAPPINGS),
+        ("precision", PRECISIONS),
         ("model.image_channels", (1, 3)),
     ):
         value = fields[field]
@@ -63,10 +79,12 @@ def check_values(config: Config) -> None:
             raise UsageError(f"{field} must be finite, got {value}")
         if field in AT_LEAST_ONE and value < 1:
             raise UsageError(f"{field} must be at least 1, got {value}")
-        if field == "seed" and value < 0:
-            raise UsageError(f"seed must not be negative, got {value}")
+        if field in ("seed", "parallel.devices_per_process") and value < 0:
+            raise UsageError(f"{field} must not be negative, got {value}")
         if field == "model.dropout_rate" and not 0 <= value < 1:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
+    if several() and config.parallel.mapping == "pmap":
+        raise UsageError("parallel.mapping is 'pmap', which is for one process; take 'shard_map'")
     check_protocol(config)
 
 

@@ -1,11 +1,16 @@
 """What the loop records of its steps: means for the log, curves for TensorBoard, one short line."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.processes.membership import is_first
+from tdgan_jax.run_folder import METRICS_FILE, MetricsLog
 from tdgan_jax.steps.family import Family
 
 if TYPE_CHECKING:
@@ -47,7 +52,38 @@ def one_line(family: Family, record: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def log_to_board(board: "SummaryWriter", record: dict[str, Any]) -> None:
+@contextmanager
+def records_of(workdir: Path, *, last_step: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Opens the logs of a run: `metrics.jsonl` and TensorBoard's events.
+
+    Args:
+        workdir: The run folder.
+        last_step: The step that the run goes on from, 0 at first; later records are dropped.
+
+    Yields:
+        What writes a record into both; of several processes the first one alone writes.
+
+    Raises:
+        UserError: If the log is damaged or cannot be written.
+    """
+    if not is_first():
+        yield lambda record: None
+        return
+    # It imports torch where that is installed: two seconds that a refused run need not wait.
+    from tensorboardX import SummaryWriter
+
+    log = MetricsLog(workdir / METRICS_FILE)
+    log.truncate_after(last_step or -1)
+    with SummaryWriter(str(workdir), purge_step=last_step + 1) as board:
+
+        def write(record: dict[str, Any]) -> None:
+            log.append(record)
+            _log_to_board(board, record)
+
+        yield write
+
+
+def _log_to_board(board: "SummaryWriter", record: dict[str, Any]) -> None:
     """Adds a record to TensorBoard's events."""
     step = record["step"]
     board.add_scalar("images_per_second", record["images_per_second"], step)

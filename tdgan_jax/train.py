@@ -6,16 +6,16 @@ the seed and the position, so that a resumed run ends with the same parameters a
 one.
 """
 
-import signal
+import contextlib
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
@@ -27,6 +27,15 @@ from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
 from tdgan_jax.first_weights import check_classifier_run, with_classifier_weights
+from tdgan_jax.processes.membership import (
+    all_or_none,
+    from_first,
+    in_turn,
+    is_first,
+    membership,
+)
+from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
+from tdgan_jax.processes.stopping import stop_requests
 from tdgan_jax.run_checks import (
     DATA_FIELDS,
     check_finite,
@@ -41,10 +50,8 @@ from tdgan_jax.run_folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
-    METRICS_FILE,
     REPORT_FILE,
     RESULT_FILE,
-    MetricsLog,
     check_writable_with_space,
     environment,
     in_use_by_this_process,
@@ -52,9 +59,17 @@ from tdgan_jax.run_folder import (
     sample_path,
     write_json,
 )
-from tdgan_jax.step_records import log_to_board, mean_metrics, one_line
+from tdgan_jax.step_records import mean_metrics, one_line, records_of
 from tdgan_jax.steps.family import Family
-from tdgan_jax.steps.parallel import check_batch_size, make_mesh, replicate, shard_batch
+from tdgan_jax.steps.parallel import (
+    check_batch_size,
+    connect,
+    make_mesh,
+    own_copy,
+    own_rows,
+    replicate,
+    shard_batch,
+)
 from tdgan_jax.steps.program import Program, make_program
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
@@ -98,7 +113,7 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
         UserError: If the work cannot be done; the message says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
-    check_same_config(config, workdir)
+    from_first(partial(check_same_config, config, workdir))
     result = finished_result(workdir)
     if result is None:
         result = complete_run(open_run(config, workdir), show_progress=show_progress)
@@ -107,11 +122,15 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
 
 def finished_result(workdir: Path) -> dict[str, Any] | None:
     """The result of a finished run, whose report is written if it is missing; else None."""
-    if not (workdir / RESULT_FILE).exists():
-        return None
-    if not (workdir / REPORT_FILE).exists():
-        write_report([workdir])
-    return read_json(workdir / RESULT_FILE)
+
+    def read() -> dict[str, Any] | None:
+        if not (workdir / RESULT_FILE).exists():
+            return None
+        if not (workdir / REPORT_FILE).exists():
+            write_report([workdir])
+        return read_json(workdir / RESULT_FILE)
+
+    return from_first(read)
 
 
 def open_run(
@@ -129,14 +148,29 @@ def open_run(
         UserError: If the run cannot be trained; nothing is written then.
     """
     check_values(config)
-    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
-        check_given_weights(config)
-        check_classifier_run(config)
+    check_devices(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
+    connect(mesh)
+    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
+        all_or_none(partial(check_given_weights, config))
+        all_or_none(partial(check_classifier_run, config))
+    # The others read the average faces that process 0 has made.
+    run = in_turn(partial(_open_run, config, workdir, mesh, program, folds_after_it))
+    check_same_content(run.data.fingerprint)
+    check_shared(workdir)
+    return run
+
+
+def _open_run(
+    config: Config, workdir: Path, mesh: Mesh, program: Program | None, folds_after_it: int
+) -> Run:
     data = load_training_data(config, cache=workdir)
     if program is None or not program.fits(data.identity_names, data.expression_names):
         program = make_program(config, mesh, data.identity_names, data.expression_names)
+    run = Run(config, workdir, data, program)
+    if not is_first():
+        return run
     state = jax.eval_shape(program.init_state, jax.random.key(0))
     # The latest state and its successor, and the best parameters of two selections.
     stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
@@ -147,7 +181,7 @@ def open_run(
     write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
     if isinstance(data.feed, AverageFaceFeed):
         _write_average_faces(data.feed.average_faces, workdir)
-    return Run(config, workdir, data, program)
+    return run
 
 
 def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
@@ -161,8 +195,9 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
             says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
-    with in_use_by_this_process(run.workdir):
-        return _complete_run(run, show_progress)
+    with contextlib.ExitStack() as held:
+        from_first(lambda: held.enter_context(in_use_by_this_process(run.workdir)))
+        return _complete_run(run, show_progress and is_first())
 
 
 def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
@@ -174,18 +209,19 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     result = _result(config, progress)
     if config.data.num_folds:
         result["subjects"] = data.subjects
-    if config.evaluation.get("yardsticks"):
-        _say("yardsticks: ridge regression, head on a frozen random encoder", show_progress)
-        result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
-    write_json(run.workdir / RESULT_FILE, result)
-    write_report([run.workdir])
+
+    def write() -> None:
+        if config.evaluation.get("yardsticks"):
+            _say("yardsticks: ridge regression, head on a frozen random encoder", show_progress)
+            result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
+        write_json(run.workdir / RESULT_FILE, result)
+        write_report([run.workdir])
+
+    from_first(write)
     return result
 
 
 def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
-    # It imports torch where that is installed: two seconds that a refused run need not wait.
-    from tensorboardX import SummaryWriter
-
     config, data, program = run.config, run.data, run.program
     family = program.family
     init_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
@@ -211,20 +247,19 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     elif config.training.get("classifier_run"):
         taken = with_classifier_weights(config, data.expression_names, jax.device_get(state))
         state = replicate(taken, program.mesh)
-    log = MetricsLog(run.workdir / METRICS_FILE)
-    log.truncate_after(progress["step"] if progress["step"] else -1)
 
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
     step_key, sample_key = keys
-    sample_batch = jax.tree.map(lambda x: x[: family.sample_rows], next(feed.batches(epoch=0)))
+    rows = own_rows(feed.batch_size, program.mesh)
+    sample_batch = next(feed.batches(epoch=0, rows=slice(family.sample_rows)))
     started = time.monotonic() - progress["seconds"]
     window: list[tuple[int, dict[str, jax.Array]]] = []
     window_started = time.monotonic()
 
     with (
-        _stop_requests() as stop_requested,
-        SummaryWriter(str(run.workdir), purge_step=progress["step"] + 1) as board,
+        stop_requests() as stop_requested,
+        records_of(run.workdir, last_step=progress["step"]) as write_record,
         tqdm(
             total=last_step,
             initial=progress["step"],
@@ -236,7 +271,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         while progress["step"] < last_step:
             epoch, first_step = divmod(progress["step"], steps_per_epoch)
             for step_in_epoch, batch in enumerate(
-                feed.batches(epoch, first_step), start=first_step
+                feed.batches(epoch, first_step, rows), start=first_step
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
                 updates = family.updates_due(step - 1, step_in_epoch)
@@ -245,7 +280,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 )
                 window.append((step, metrics))
                 end_of_epoch = step_in_epoch + 1 == steps_per_epoch
-                stopping = bool(stop_requested) and step < last_step
+                stopping = stop_requested() and step < last_step
                 due = step % config.log.checkpoint_every_steps == 0
                 save = end_of_epoch or due or stopping
 
@@ -256,18 +291,18 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     record["images_per_second"] = len(window) * feed.batch_size / seconds
                     if end_of_epoch:
                         record["evaluation"] = _evaluate(run, state.parameters)
-                    log.append(record)
-                    log_to_board(board, record)
+                    write_record(record)
                     bar.set_postfix_str(one_line(family, record))
                     if end_of_epoch and bar.disable:  # what a log file gets instead of the bar
                         line = one_line(family, record)
                         _say(f"step {step} of {last_step}: {line}", show_progress)
                     window = []
-                if step_in_epoch % config.log.samples_every_steps == 0 or step == last_step:
+                draw = step_in_epoch % config.log.samples_every_steps == 0 or step == last_step
+                if draw and is_first():
                     jax.block_until_ready(metrics)
                     drawing_started = time.monotonic()
                     columns = jax.device_get(
-                        program.sample_step(state.parameters, sample_batch, sample_key)
+                        program.sample_step(own_copy(state.parameters), sample_batch, sample_key)
                     )
                     grid = sample_grid(
                         [columns[title] for title in family.sample_columns],
@@ -279,7 +314,15 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
                     if end_of_epoch:
-                        progress = _select(family, checkpoints, state, progress, epoch, record)
+                        progress = _select(
+                            family,
+                            checkpoints,
+                            state,
+                            progress,
+                            epoch,
+                            record,
+                            selected_on=config.evaluation.selection,
+                        )
                     checkpoints.save_latest(step, state, progress)
                 bar.update()
                 if not window:  # saving and drawing are not the step's time
@@ -313,6 +356,8 @@ def _select(
     progress: dict[str, Any],
     epoch: int,
     record: dict[str, Any],
+    *,
+    selected_on: str,
 ) -> dict[str, Any]:
     """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones."""
     evaluation, chooser = record["evaluation"], family.recognisers[0]
@@ -320,12 +365,14 @@ def _select(
     if "validation" in evaluation:
         entry["validation_accuracy"] = evaluation["validation"][chooser]["accuracy"]
     chosen = progress["by_selection"] | {"last": entry}
+    of_the_data = {field: progress[field] for field in DATA_FIELDS}
+    if selected_on == "last":  # otherwise the whole state alone holds them
+        checkpoints.save_best("last", record["step"], state.parameters, of_the_data)
     for selection, figures in evaluation.items():
         score = figures[chooser]["accuracy"]
         best = chosen.get(selection)
         if best is None or score > best["score"]:
             chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            of_the_data = {field: progress[field] for field in DATA_FIELDS}
             checkpoints.save_best(selection, record["step"], state.parameters, of_the_data)
     return progress | {"by_selection": chosen}
 
@@ -356,20 +403,11 @@ def _describe(run: Run) -> str:
     return (
         f"{feed.contents}, {held_out} for validation, "
         f"{len(run.data.test.files)} for the test; {feed.steps_per_epoch} steps an epoch; "
-        f"batch {feed.batch_size} = {mesh.size} x {feed.batch_size // mesh.size} on "
-        f"{mesh.devices.flat[0].device_kind} ({run.config.parallel.mapping}, float32)"
+        f"batch {feed.batch_size} = {feed.batch_size // mesh.size} x {mesh.size} devices, mesh "
+        f"{dict(mesh.shape)} of {membership().num_processes} process(es) on "
+        f"{mesh.devices.flat[0].device_kind} ({run.config.parallel.mapping}, "
+        f"{run.config.precision})"
     )
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collects SIGTERM instead of dying of it; the loop looks after each step."""
-    requests: list[int] = []
-    previous = signal.signal(signal.SIGTERM, lambda number, _: requests.append(number))
-    try:
-        yield requests
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _say(text: str, show_progress: bool) -> None:

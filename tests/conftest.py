@@ -1,4 +1,4 @@
-"""Four fake CPU devices for the whole suite; must be set before jax is imported."""
+"""Eight fake CPU devices for the whole suite; must be set before jax is imported."""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-    # Half the time to compile the small networks of the tests, whose run time does not matter.
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    # A third of the time to compile the tests' small networks, whose run time does not matter.
     " --xla_backend_optimization_level=0"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 
 import jax  # noqa: E402
@@ -26,6 +27,7 @@ LONG_FILES = (
     "tests/steps/test_parallel.py",
     "tests/benchmarks/test_train_step.py",
     "tests/test_classifier_run.py",
+    "tests/processes/test_runs.py",
 )
 
 
@@ -33,6 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the long files."""
     places = {file: place for place, file in enumerate(LONG_FILES)}
     items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(LONG_FILES)))
+
+
+@pytest.fixture(scope="module")
+def four_devices() -> Iterator[None]:
+    """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
+    from tdgan_jax import train
+    from tdgan_jax.steps.parallel import make_mesh
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
+        yield
 
 
 @pytest.fixture(scope="session")

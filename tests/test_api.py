@@ -168,8 +168,6 @@ def test_every_form_is_the_same_model(model, forms, form):
 
 
 def test_what_is_no_model_is_named(forms, run_folder, tmp_path):
-    with pytest.raises(UserError, match="comes without trained weights; name a run folder"):
-        tdgan_jax.load("pretrained")
     with pytest.raises(UserError, match="there is no folder"):
         tdgan_jax.load(tmp_path / "absent")
     with pytest.raises(UserError, match="is no model.*tdgan-jax import"):

@@ -32,6 +32,7 @@ from tdgan_jax.steps.parallel import replicated_shapes
 from tdgan_jax.train import train
 from tests.tiny_tdgan import make_run
 
+pytestmark = pytest.mark.usefixtures("four_devices")
 OPTIONS = (
     "training.epochs=1",
     "training.parameter_average_decay=0.9",
@@ -214,6 +215,19 @@ def test_the_script_measures_once_and_tabulates(command, tdgan_run, tmp_path, ca
     assert main(command) == 0
     assert capsys.readouterr().out == tables
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_a_judge_that_knows_the_test_people_is_refused(command, classifier_run, tmp_path, capsys):
+    knowing = tmp_path / "knowing"
+    shutil.copytree(classifier_run, knowing)
+    config = read_json(knowing / "config.json")
+    config["name"] = "the_judge"
+    config["data"]["expressions"] |= {"train_split": "test[:30]", "test_split": "train[:30]"}
+    write_json(knowing / "config.json", config)
+    assert main([*command, "--expression-judge", str(knowing)]) == 1
+    errors = capsys.readouterr().err.strip()
+    assert "show people or pictures that the run the_judge was trained or chosen on" in errors
+    assert len(errors.splitlines()) == 1  # before anything was measured
 
 
 def test_the_script_says_what_is_wrong_in_one_line(command, tmp_path, capsys):

@@ -24,8 +24,11 @@ FILES = {
 VARIANTS = {
     "tdgan_ablations": ("", *tdgan_ablations.VARIANTS),
     "tdgan_synthetic": ("", "tiny", "long", "long_released"),
-    "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released"),
+    "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released", "pretrained"),
+    "classifier_fer2013": ("", "tiny", "cpu", "pretrained"),
     "tdgan_image_folder": ("", "tiny", "cpu"),
+    "tdgan_yale": ("", "tiny", "probes"),
+    "classifier_yale": ("", "tiny", "probes"),
 } | {
     name: ("", "baseline", "without_attention", "tiny")
     for name in FILES
@@ -83,6 +86,16 @@ def test_the_sets_of_the_laboratory_follow_the_papers_protocol(name):
     assert config.evaluation.selection == "validation"
     released = ["data.validation=none", "evaluation.selection=test"]
     check_values(load_config(str(FILES[name]), released))
+
+
+@pytest.mark.parametrize("name", ["tdgan_yale", "classifier_yale"])
+def test_the_people_to_probe_are_no_part_of_the_training(name):
+    config = load_config(f"{FILES[name]}:probes")
+    source = config.data.expressions
+    train, probed = (set(split.split("+")) for split in (source.train_split, source.test_split))
+    assert not train & probed
+    assert train | probed == {f"fold_{number}" for number in range(10)}
+    assert config.data.num_folds == 0
 
 
 def test_ifgans_fields_have_the_specifications_values():

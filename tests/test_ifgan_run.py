@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import tdgan_jax
+from benchmarks import disentanglement
 from tdgan_jax import train as train_module
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.cli.main import main
@@ -25,8 +26,11 @@ from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.evaluation import probes
+from tdgan_jax.evaluation.ifgan_features import ifgan_features
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
+from tdgan_jax.evaluation.selected_runs import open_selected_run
 from tdgan_jax.evaluation.tuple_reliance import tuple_accuracies
 from tdgan_jax.models import resnet
 from tdgan_jax.run_folder import read_json, read_metrics
@@ -36,6 +40,7 @@ from tdgan_jax.trained_models.ifgan_model import IfganModel
 from tdgan_jax.trained_models.opening import open_model
 from tests.models.ifgan_networks import SHALLOW, random_tree
 
+pytestmark = pytest.mark.usefixtures("four_devices")
 FIELDS = (
     "data.expressions.dataset=drawn_folds",
     "data.num_folds=3",
@@ -184,6 +189,54 @@ def picture(tmp_path_factory) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def test_the_drawn_face_and_the_feature_of_the_pair_can_be_probed(trained, tested, model):
+    config, test = tested
+    run = open_selected_run(trained.workdir / "fold_1")
+    found = ifgan_features(config, run.parameters, test, num_expressions=7)
+    assert set(found) == {"expression", "generated", "generated_pixels", "random", "pixels"}
+    images = np.stack(list(test.images))
+    logits = run.program.eval_step(run.parameters, images)["classifier"]
+    head = run.parameters["classifier"]["resnet"]["fc"]
+    ours = found["expression"] @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    np.testing.assert_allclose(ours, logits, rtol=1e-4, atol=1e-4)
+    drawn = np.asarray(model.average_faces(images.astype(np.float32) / 255))
+    for name, pictures in (("pixels", images / 255), ("generated_pixels", drawn)):
+        flat = 2 * pictures.reshape(len(images), -1) - 1
+        np.testing.assert_allclose(found[name], flat, rtol=1e-4, atol=1e-4)
+    # The same eyes see both: the drawn face as an input has the drawn face's feature.
+    shown = test._replace(images=list(np.rint(255 * drawn).astype(np.uint8)))
+    again = ifgan_features(config, run.parameters, shown, num_expressions=7)
+    np.testing.assert_allclose(again["random"], found["generated"], rtol=0.05, atol=0.05)
+    assert not np.allclose(found["random"], found["generated"], rtol=0.05, atol=0.05)
+
+
+def test_the_probes_of_a_run_are_tabulated(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(probes, "MLP_UPDATES", 10)
+    command = [
+        "--runs",
+        str(trained.workdir / "fold_1"),
+        "--dataset",
+        "drawn_folds",
+        "--no-transfer",
+    ]
+    command += ["--fit-split", "", "--test-split", "fold_1", "--out", str(tmp_path)]
+    assert disentanglement.main(command) == 0
+    tables = capsys.readouterr().out
+    assert "| ifgan_yale_tiny | generated pixels | " in tables and "| random | " in tables
+    assert "generated identity leakage" in tables and "two branch" not in tables
+    (measured,) = read_json(tmp_path / "disentanglement.json")
+    assert measured["family"] == "ifgan" and measured["transfer"] is None
+    # Two people with seven expressions each, and one picture without.
+    assert disentanglement.main([*command, "--with-unlabelled"]) == 0
+    (more,) = read_json(tmp_path / "disentanglement.json")
+    assert more["matrix"]["random"]["expression"]["linear"]["num_examples"] == 14
+    assert more["matrix"]["random"]["identity"]["linear"]["num_examples"] == 16
+    for feature in measured["matrix"].values():
+        for label, num_classes in (("expression", 7), ("identity", 2)):
+            asked = feature[label]["linear"]
+            assert (asked["num_examples"], asked["num_classes"]) == (14, num_classes)
 
 
 def test_a_run_predicts_as_it_was_evaluated(trained, tested, model):

@@ -9,19 +9,21 @@ PACKAGE = Path(__file__).parent.parent / "tdgan_jax"
 # A room may import from itself, from the leaves, and from the rooms named here.
 LEAVES = {"errors", "expressions", "configuration", "run_folder", "folder_lock"}
 ALLOWED = {
+    "processes": set(),
     "models": set(),
     "losses": set(),
     "faces": set(),
-    "data": {"faces"},
+    "data": {"faces", "processes"},
     "checkpoints": set(),
     "torch_weights": {"models"},
-    "steps": {"models", "losses", "torch_weights"},
+    "steps": {"models", "losses", "torch_weights", "processes"},
     "evaluation": {"steps", "models", "losses", "data", "checkpoints"},
     "visualisation": {"evaluation"},
-    "run_checks": {"steps", "data"},
-    "step_records": {"steps"},
+    "run_checks": {"steps", "models", "data", "processes"},
+    "step_records": {"steps", "processes"},
     "first_weights": {"evaluation"},
     "train": {
+        "processes",
         "first_weights",
         "run_checks",
         "step_records",
@@ -32,6 +34,7 @@ ALLOWED = {
         "checkpoints",
     },
     "cross_validation": {
+        "processes",
         "train",
         "run_checks",
         "steps",
@@ -44,6 +47,7 @@ ALLOWED = {
     "api": {"trained_models"},
     "inference": {"api", "data", "faces", "visualisation"},
     "cli": {
+        "processes",
         "cross_validation",
         "train",
         "run_checks",

@@ -179,11 +179,15 @@ def test_without_a_validation_part_the_test_split_alone_chooses():
     for step, accuracy in ((5, 0.4), (10, 0.3)):
         figures = {"expression_module": {"accuracy": accuracy}}
         record = {"step": step, "evaluation": {"test": figures}}
-        progress = _select(family, checkpoints, state, progress, step // 5 - 1, record)
+        progress = _select(
+            family, checkpoints, state, progress, step // 5 - 1, record, selected_on="test"
+        )
     assert saved == ["test"]
     chosen = progress["by_selection"]
     assert {name: entry["step"] for name, entry in chosen.items()} == {"last": 10, "test": 5}
     assert chosen["test"]["optimistic"]
+    _select(family, checkpoints, state, progress, 2, record, selected_on="last")
+    assert saved == ["test", "last"]  # though it is worse than what the test split chose
 
 
 @pytest.mark.parametrize(

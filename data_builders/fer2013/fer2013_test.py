@@ -254,6 +254,30 @@ def test_counts_of_another_configuration_are_recognised(tmp_path):
         Builder(config="subset", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
 
 
+def test_a_source_of_a_configuration_with_other_splits_is_recognised(
+    folders, owners_files, tmp_path, monkeypatch
+):
+    numbers = {
+        "full": {"train": 2, "public_test": 1, "private_test": 1},
+        "subset": {"train": 1, "test": 2},
+    }
+    documented = {
+        config: {f"{split}/{name}": n for split, n in splits.items() for name in BASIC_EXPRESSIONS}
+        for config, splits in numbers.items()
+    }
+    monkeypatch.setattr(Builder, "DOCUMENTED", documented)
+    with pytest.raises(UserError, match="train/surprise has 2 .* counts of --config full$"):
+        prepare(folders(owners_files), tmp_path, config="subset", partial=False)
+    fewer = [name for name in owners_files if name.startswith("train") and name.endswith("2.jpg")]
+    for name in fewer:
+        (tmp_path / "archive" / name).unlink()
+    with pytest.raises(UserError, match="train/surprise has 1 .* counts of --config subset$"):
+        prepare(tmp_path / "archive", tmp_path, config="full", partial=False)
+    (tmp_path / "archive" / fewer[0].replace("2.jpg", "1.jpg")).unlink()
+    with pytest.raises(UserError, match="complete the source"):
+        prepare(tmp_path / "archive", tmp_path, config="full", partial=False)
+
+
 BAD_FILES = {
     "train/angry/Training_01.jpg": (jpeg(draw(0))[:300], "not a readable image"),
     "train/fear/Training_21.jpg": (b"", "the file is empty"),

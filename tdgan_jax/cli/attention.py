@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args, None, unit="step", total=2) as bar:
         model = open_model(args)
         if not isinstance(model, IfganModel):
-            raise UsageError("attention maps are those of an IF-GAN; this model has no attention")
+            raise UsageError("attention maps are those of an IF-GAN; name one with --model")
         (face,) = read_faces([args.image], open_face_finder(args, model))
         bar.update()
         points = np.array(args.query)

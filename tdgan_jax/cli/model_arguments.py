@@ -20,7 +20,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=PRETRAINED,
         metavar="M",
         help="a run folder, an export or an imported folder (default: the weights that come with "
-        "the package; this version has none)",
+        "the package)",
     )
     parser.add_argument(
         "--detect",

@@ -1,13 +1,16 @@
 """`launch.py` and `tdgan-jax train`: trains or resumes a run, evaluates, writes the report."""
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tdgan_jax.cli.interruption import sigterm_cleans_up
 from tdgan_jax.errors import UsageError
+from tdgan_jax.processes.membership import from_first, in_turn, is_first, several
 
 EXIT_STOPPED = 143  # 128 + SIGTERM
 CACHE_FOLDER = "tdgan_jax"
@@ -38,6 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workdir", type=Path, metavar="DIR", help="run folder (default: runs/NAME/seed_S)"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, errors only")
+    processes = parser.add_argument_group(
+        "several processes",
+        "found out under Slurm, Open MPI 4, Kubernetes and on TPU pods; otherwise give all three "
+        "to each process (docs/clusters.md)",
+    )
+    processes.add_argument("--coordinator_address", metavar="HOST:PORT", help="of process 0")
+    processes.add_argument(
+        "--num_processes", type=int, metavar="N", help="how many; 1: this one alone, anywhere"
+    )
+    processes.add_argument("--process_id", type=int, metavar="I", help="which one, from 0")
     parser.set_defaults(takes_overrides=True, overrides=[])
 
 
@@ -57,9 +70,29 @@ def overrides_from(unknown: list[str]) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     """Trains; returns 0 when the run is finished, 143 when it was asked to stop."""
     from tdgan_jax.configuration import load_config
+    from tdgan_jax.processes.meeting import meet, meeting_from
 
     config = load_config(args.config, args.overrides)
     workdir = args.workdir or Path("runs") / config.name / f"seed_{config.seed}"
+    meeting = meeting_from(args.coordinator_address, args.num_processes, args.process_id)
+    if meeting is None:
+        return _train(config, workdir, show_progress=not args.quiet)
+
+    from tdgan_jax.processes.watching import run_watched
+
+    def train_with_others(report_met: Callable[[], None]) -> int:
+        meet(meeting, config.parallel)
+        report_met()
+
+        from tdgan_jax.processes.start_checks import check_alike
+
+        check_alike(config)
+        return _train(config, workdir, show_progress=not args.quiet and is_first())
+
+    return run_watched(str(meeting), train_with_others)
+
+
+def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     use_compilation_cache()
 
     # What is wrong with a configuration is said before the slow imports.
@@ -67,24 +100,27 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.run_checks import check_same_config, check_values
 
     folds = config.data.num_folds
-    check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
+    from_first(
+        lambda: check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
+    )
     check_values(config)
 
     from tdgan_jax.cross_validation import cross_validate
     from tdgan_jax.data.builders import ensure_drawn_datasets
     from tdgan_jax.train import Interrupted, train
 
-    show_progress = not args.quiet
     try:
-        with sigterm_cleans_up():
-            ensure_drawn_datasets(config.data, show_progress=show_progress)
+        # Of several processes JAX takes the signal, see `stop_requests`.
+        with contextlib.nullcontext() if several() else sigterm_cleans_up():
+            in_turn(lambda: ensure_drawn_datasets(config.data, show_progress=show_progress))
             if folds:
                 joined = cross_validate(config, workdir, show_progress=show_progress)
                 text = folds_summary(joined, workdir)
             else:
                 text = summary(train(config, workdir, show_progress=show_progress), workdir)
     except Interrupted as stop:
-        print(f"{stop}; the same command goes on", file=sys.stderr)
+        if is_first():
+            print(f"{stop}; the same command goes on", file=sys.stderr)
         return EXIT_STOPPED
     if show_progress:
         print(text)
@@ -104,17 +140,19 @@ def use_compilation_cache() -> None:
 
 
 def summary(result: dict[str, Any], workdir: Path) -> str:
-    """The result of a run in a few lines."""
+    """The result of a run in a few lines: accuracies with their intervals, and warnings."""
     from tdgan_jax.run_folder import recognisers
 
     lines = [
         f"{result['steps']} steps in {result['seconds']:.0f} s; parameters of epoch "
-        f"{result['epoch']} (selected on {result['selected_on']}); test accuracy:"
+        f"{result['epoch']} (selected on {_chooser(result)}); test accuracy:"
     ]
-    named = {name: figures["accuracy"] for name, figures in recognisers(result).items()}
-    for name, accuracy in (named | result.get("yardsticks", {})).items():
-        lines.append(f"  {name.replace('_', ' '):28s} {accuracy:.3f}")
-    return "\n".join([*lines, f"report: {workdir / 'report.html'}"])
+    named = recognisers(result)
+    for name, figures in named.items():
+        lines.append(_accuracy_line(name, f"{figures['accuracy']:.3f}{_interval(figures)}"))
+    for name, accuracy in result.get("yardsticks", {}).items():
+        lines.append(_accuracy_line(name, f"{accuracy:.3f}"))
+    return "\n".join([*lines, *_warnings(named), f"report: {workdir / 'report.html'}"])
 
 
 def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
@@ -128,12 +166,43 @@ def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
         return f"finished: {names}; the other folds are still to be run\n{report}"
     lines = [
         f"{len(joined['folds'])} folds, {joined['steps']} steps in {joined['seconds']:.0f} s; "
-        f"parameters selected on {joined['selected_on']}; no subject in two folds; test accuracy:"
+        f"parameters selected on {_chooser(joined)}; no subject in two folds; test accuracy:"
     ]
-    for name, figures in recognisers(joined).items():
-        accuracy = figures["accuracy"]
+    pooled = {name: figures["pooled"] for name, figures in recognisers(joined).items()}
+    for name, of_all in pooled.items():
+        accuracy = joined[name]["accuracy"]
+        spread = f"{accuracy['mean']:.3f} ± {accuracy['standard_deviation']:.3f}"
         lines.append(
-            f"  {name.replace('_', ' '):28s} {accuracy['mean']:.3f} "
-            f"± {accuracy['standard_deviation']:.3f}, pooled {accuracy['pooled']:.3f}"
+            _accuracy_line(name, f"{spread}, pooled {accuracy['pooled']:.3f}{_interval(of_all)}")
         )
-    return "\n".join([*lines, report])
+    return "\n".join([*lines, *_warnings(pooled), report])
+
+
+def _accuracy_line(name: str, text: str) -> str:
+    return f"  {name.replace('_', ' '):28s} {text}"
+
+
+def _chooser(result: dict[str, Any]) -> str:
+    optimistic = ", optimistic" if result["selected_on"] == "test" else ""
+    return f"{result['selected_on']}{optimistic}"
+
+
+def _interval(figures: dict[str, Any]) -> str:
+    """The interval of an accuracy in brackets; empty where there is none."""
+    interval = figures.get("accuracy_interval")
+    if interval is None:
+        return ""
+    return (
+        f" ({interval['low']:.3f} to {interval['high']:.3f}, {interval['confidence']:.0%} over "
+        f"{interval['num_units']} {interval['unit']}s)"
+    )
+
+
+def _warnings(named: dict[str, dict[str, Any]]) -> list[str]:
+    from tdgan_jax.evaluation.metrics import chance_warning
+
+    return [
+        f"warning: {name.replace('_', ' ')}: {text}"
+        for name, figures in named.items()
+        if (text := chance_warning(figures))
+    ]

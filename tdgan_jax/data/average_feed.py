@@ -12,7 +12,8 @@ import numpy as np
 from tdgan_jax.data.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.images import centre_crop, rotated
-from tdgan_jax.data.pipeline import num_batches, padded_rows, padded_weight, shuffled_batches
+from tdgan_jax.data.padding import padded_rows, padded_weight
+from tdgan_jax.data.pipeline import ALL_ROWS, num_batches, shuffled_batches
 from tdgan_jax.errors import UsageError
 
 # Angles between minus and plus the largest one, or either of these two.
@@ -86,21 +87,29 @@ class AverageFaceFeed(NamedTuple):
         """What it holds, in words."""
         return f"{len(self.expressions.files)} images"
 
-    def batches(self, epoch: int, first_step: int = 0) -> Iterator[AverageFaceBatch]:
-        """The batches of one epoch from a step on, in a shuffled order of its own."""
+    def batches(
+        self, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS
+    ) -> Iterator[AverageFaceBatch]:
+        """The batches of one epoch from a step on, in a shuffled order of its own.
+
+        Args:
+            epoch: Epoch, from 0.
+            first_step: Batches to leave out.
+            rows: The rows of each batch to make.
+        """
 
         def assemble(indices: np.ndarray) -> AverageFaceBatch:
-            pairs = [augmented_pair(self, epoch, int(index)) for index in indices]
-            images, targets = (np.stack(each) for each in zip(*pairs, strict=True))
-            labels = self.expressions.expressions[indices]
             size = self.batch_size
+            own = padded_rows(indices, size)[rows]
+            pairs = [augmented_pair(self, epoch, int(index)) for index in own]
+            images, targets = (np.stack(each) for each in zip(*pairs, strict=True))
             return AverageFaceBatch(
-                image=padded_rows(images, size),
-                average_image=padded_rows(targets, size),
-                expression_label=padded_rows(labels, size),
-                weight=padded_weight(len(indices), size),
-                position=np.arange(size, dtype=np.int32),
-                epoch=np.full(size, epoch, np.int32),
+                image=images,
+                average_image=targets,
+                expression_label=self.expressions.expressions[own],
+                weight=padded_weight(len(indices), size)[rows],
+                position=np.arange(size, dtype=np.int32)[rows],
+                epoch=np.full(len(own), epoch, np.int32),
             )
 
         return shuffled_batches(

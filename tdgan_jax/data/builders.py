@@ -221,6 +221,8 @@ def prepare_dataset(
                 f"{name} is built from files that you download; add --source PATH\n"
                 f"{target.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
+        if not Path(source).expanduser().exists():
+            raise UserError(f"the source {source} does not exist")
         build_options = {
             "source": os.fspath(source),
             "on_bad_file": on_bad_file,

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.processes.membership import several
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -52,8 +53,8 @@ class Examples(NamedTuple):
         """The examples at some positions."""
         images = self.images
         chosen: Sequence[np.ndarray]
-        if isinstance(images, LazyImages):
-            chosen = LazyImages(images.source, images.positions[indices], images.transform)
+        if isinstance(images, LazyImages | RememberedImages):
+            chosen = images.select(indices)
         else:
             chosen = [images[i] for i in indices]
         return self._replace(
@@ -85,6 +86,40 @@ class LazyImages(Sequence):
     def __getitem__(self, index: Any) -> Any:
         """The transformed image, uint8 `[H, W, C]`."""
         return self.transform(self.source[int(self.positions[index])]["image"])
+
+    def select(self, indices: np.ndarray) -> "LazyImages":
+        """The images at some positions, none of them read."""
+        return LazyImages(self.source, self.positions[indices], self.transform)
+
+
+class RememberedImages(Sequence):
+    """Images that are read when they are first asked for, and kept in memory from then on."""
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        positions: np.ndarray | None = None,
+        known: dict[int, np.ndarray] | None = None,
+    ):
+        """Takes images; of a selection also their positions and what is known already."""
+        self.images = images
+        self.positions = np.arange(len(images)) if positions is None else positions
+        self.known = {} if known is None else known
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.positions)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The image, uint8 `[H, W, C]`."""
+        position = int(self.positions[index])
+        if position not in self.known:
+            self.known[position] = self.images[position]
+        return self.known[position]
+
+    def select(self, indices: np.ndarray) -> "RememberedImages":
+        """The images at some positions, none of them read; what is known is shared."""
+        return RememberedImages(self.images, self.positions[indices], self.known)
 
 
 def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
@@ -131,10 +166,16 @@ def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
 
 
 def in_memory(examples: Examples, *, limit_bytes: int) -> Examples:
-    """Decodes and transforms all images now, if they fit; otherwise they stay on disk."""
+    """Decodes and transforms all images now, if they fit; otherwise they stay on disk.
+
+    One of several processes keeps each image when it first needs it: those of other processes'
+    rows it does not decode.
+    """
     images = examples.images
     if not len(images) or images[0].nbytes * len(images) > limit_bytes:
         return examples
+    if several():
+        return examples._replace(images=RememberedImages(images))
     with ThreadPoolExecutor() as pool:
         return examples._replace(images=list(pool.map(images.__getitem__, range(len(images)))))
 
@@ -204,7 +245,12 @@ def _labels_and_group(row: dict[str, Any]) -> dict[str, Any]:
 
 def has_subjects(examples: Examples) -> bool:
     """Whether every group is a subject, none the hash of a picture."""
-    return not any(_HASH.fullmatch(group) for group in np.unique(examples.groups))
+    return bool(known_subjects(examples.groups).all())
+
+
+def known_subjects(groups: np.ndarray) -> np.ndarray:
+    """Which groups are subjects and not the hash of a picture, bool `[N]`."""
+    return np.array([_HASH.fullmatch(str(group)) is None for group in groups], bool)
 
 
 def _labels(builder: Any, rows: Sequence[Any], feature: str) -> tuple[np.ndarray, tuple[str, ...]]:

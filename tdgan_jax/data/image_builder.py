@@ -27,6 +27,7 @@ from tdgan_jax.data.listing import ListedImage, tally
 from tdgan_jax.data.source_builder import Detect, SourceBuilder
 from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.data.spool import Spool
+from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import in_canonical_order
 
 _SHARD_BYTES = 64 << 20
@@ -131,10 +132,28 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
         documented = self.DOCUMENTED
         config = self.builder_config.name if self.builder_config else self.name
         if config in documented:
-            counts = tally(listed)
-            names = {name for numbers in documented.values() for name in numbers}
-            self.check_counts({name: counts[name] for name in names if counts[name]}, documented)
+            self.check_counts(
+                self._documented_numbers(listed),
+                documented,
+                found_as=functools.partial(self._numbers_as, tree),
+            )
         return listed
+
+    def _documented_numbers(self, listed: Sequence[ListedImage]) -> dict[str, int]:
+        """Of what the owner gives numbers for, those of listed images."""
+        counts = tally(listed)
+        names = {name for numbers in self.DOCUMENTED.values() for name in numbers}
+        return {name: counts[name] for name in names if counts[name]}
+
+    def _numbers_as(self, tree: SourceTree, config: str) -> dict[str, int]:
+        """What another configuration finds in a source; nothing if it finds fault with it."""
+        if not self.builder_config:
+            return {}
+        reader = type(self)(source=self.source, config=config, data_dir=self.data_dir_root)
+        try:
+            return self._documented_numbers(reader.list_images(tree))
+        except UserError:
+            return {}
 
     def stored_images(
         self, tree: SourceTree, listed: Sequence[ListedImage]

@@ -19,9 +19,11 @@ from tdgan_jax.data.images import (
     check_augmentation,
     random_crop_and_flip,
 )
+from tdgan_jax.data.padding import padded_rows, padded_weight
 from tdgan_jax.errors import UsageError
 
 PAIRINGS = ("fixed", "random")
+ALL_ROWS = slice(None)
 
 
 class Feed(Protocol):
@@ -52,8 +54,12 @@ class Feed(Protocol):
         """What it holds, in words."""
         ...
 
-    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Any]:
-        """The batches of an epoch from a step on, named tuples of arrays with N rows each."""
+    def batches(self, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS) -> Iterator[Any]:
+        """The batches of an epoch from a step on, named tuples of arrays.
+
+        Of the N rows of a batch only those of `rows` are made: one process's part. Images of the
+        others are not read.
+        """
         ...
 
 
@@ -129,9 +135,11 @@ class PairFeed(NamedTuple):
             f"{len(self.identity_names)} people"
         )
 
-    def batches(self, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
+    def batches(
+        self, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS
+    ) -> Iterator[PairBatch]:
         """See `training_batches`."""
-        return training_batches(self, epoch, first_step)
+        return training_batches(self, epoch, first_step, rows)
 
 
 def num_batches(num_examples: int, batch_size: int, *, pad_last_batch: bool) -> int:
@@ -175,13 +183,16 @@ def pair_indices(feed: PairFeed, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     return indices["face"], indices["expression"]
 
 
-def training_batches(feed: PairFeed, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
+def training_batches(
+    feed: PairFeed, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS
+) -> Iterator[PairBatch]:
     """The batches of one epoch from a step on, in a shuffled order of its own.
 
     Args:
         feed: Examples and settings.
         epoch: Epoch, from 0.
         first_step: Batches to leave out.
+        rows: The rows of each batch to make.
 
     Yields:
         `feed.steps_per_epoch - first_step` batches.
@@ -189,20 +200,20 @@ def training_batches(feed: PairFeed, epoch: int, first_step: int = 0) -> Iterato
     faces, expressions = pair_indices(feed, epoch)
 
     def assemble(pairs: np.ndarray) -> PairBatch:
-        rows = [
+        own = padded_rows(pairs, feed.batch_size)[rows]
+        loaded = [
             _load_pair(feed, epoch, int(pair), int(faces[pair]), int(expressions[pair]))
-            for pair in pairs
+            for pair in own
         ]
-        face_images, expression_images = (np.stack(images) for images in zip(*rows, strict=True))
-        batch = PairBatch(
+        face_images, expression_images = (np.stack(images) for images in zip(*loaded, strict=True))
+        return PairBatch(
             face_image=face_images,
-            face_identity=feed.faces.identities[faces[pairs]],
+            face_identity=feed.faces.identities[faces[own]],
             expression_image=expression_images,
-            expression_label=feed.expressions.expressions[expressions[pairs]],
-            weight=np.ones(len(pairs), np.float32),
-            position=np.arange(len(pairs), dtype=np.int32),
+            expression_label=feed.expressions.expressions[expressions[own]],
+            weight=padded_weight(len(pairs), feed.batch_size)[rows],
+            position=np.arange(feed.batch_size, dtype=np.int32)[rows],
         )
-        return _padded(batch, feed.batch_size)
 
     return shuffled_batches(
         assemble,
@@ -273,38 +284,21 @@ def _load_pair(
     return face_image, expression_image
 
 
-def _padded(batch: PairBatch, size: int) -> PairBatch:
-    rows = len(batch.weight)
-    filled = [padded_rows(values, size) for values in batch]
-    return PairBatch(*filled)._replace(
-        weight=padded_weight(rows, size), position=np.arange(size, dtype=np.int32)
-    )
-
-
-def padded_rows(values: np.ndarray, size: int) -> np.ndarray:
-    """An array with as many rows as wanted: the first one repeated at the end."""
-    return np.concatenate([values, np.repeat(values[:1], size - len(values), axis=0)])
-
-
-def padded_weight(num_rows: int, size: int) -> np.ndarray:
-    """float32 `[size]` of mean 1: equal for the rows that count, 0 for the padding after them."""
-    weight = np.zeros(size, np.float32)
-    weight[:num_rows] = size / num_rows
-    return weight
-
-
-def evaluation_batches(examples: Examples, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+def evaluation_batches(
+    examples: Examples, batch_size: int, rows: slice = ALL_ROWS
+) -> Iterator[tuple[np.ndarray, int]]:
     """Every example exactly once, in order, the last batch padded.
 
     Args:
         examples: Examples whose images have all the same shape.
         batch_size: N.
+        rows: The rows of each batch to make.
 
     Yields:
-        Images uint8 `[N, S, S, C]` and how many of them count; the rest is padding.
+        Images uint8 `[N, S, S, C]`, of the rows alone, and how many of all N count; the rest is
+        padding.
     """
     for start in range(0, len(examples.files), batch_size):
-        stop = min(start + batch_size, len(examples.files))
-        images = np.stack([examples.images[i] for i in range(start, stop)])
-        padding = np.repeat(images[:1], batch_size - len(images), axis=0)
-        yield np.concatenate([images, padding]), stop - start
+        present = np.arange(start, min(start + batch_size, len(examples.files)))
+        own = padded_rows(present, batch_size)[rows]
+        yield np.stack([examples.images[int(i)] for i in own]), len(present)

@@ -173,13 +173,19 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             raise UserError(f"{self.title}: {name} cannot be read ({error})") from error
 
     def check_counts(
-        self, found: Mapping[str, int], documented: Mapping[str, Mapping[str, int]]
+        self,
+        found: Mapping[str, int],
+        documented: Mapping[str, Mapping[str, int]],
+        *,
+        found_as: Callable[[str], Mapping[str, int]] | None = None,
     ) -> None:
         """Compares the source with the documented number of images, unless a part is fine.
 
         Args:
             found: Images found, by a name such as `train/anger`.
             documented: For every configuration the documented numbers, by the same names.
+            found_as: What another configuration finds in the same source, where configurations
+                name their splits differently; `found` by default.
 
         Raises:
             UserError: On the first difference; when the counts are those of another
@@ -198,9 +204,9 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         number = found.get(name, 0)
         there = f"there are {number} {name}" if name in _TOTALS else f"{name} has {number} images"
         message = f"{self.title}: {there} where {expected.get(name, 0)} are documented"
-        positive = {name: count for name, count in found.items() if count}
         for other, counts in documented.items():
-            if positive == dict(counts):
+            there_as = found if found_as is None else found_as(other)
+            if {name: count for name, count in there_as.items() if count} == dict(counts):
                 raise UserError(f"{message}; these are the counts of --config {other}")
         raise UserError(f"{message}; complete the source, or accept it as it is with --partial")
 

@@ -38,10 +38,11 @@ def check_protocol(config: Config) -> None:
     data = config.data
     if data.validation not in VALIDATIONS:
         raise UsageError(f"data.validation is {data.validation!r}; known: {', '.join(VALIDATIONS)}")
-    if data.validation == "none" and config.evaluation.selection != "test":
+    if data.validation == "none" and config.evaluation.selection == "validation":
         raise UsageError(
             "data.validation=none leaves nothing to choose the model by but the test split; set "
-            "evaluation.selection=test, whose figures are optimistic"
+            "evaluation.selection=test, whose figures are optimistic, or =last, which takes the "
+            "parameters of the last epoch"
         )
     least = 3 if data.validation == "next_fold" else 2
     if data.validation == "next_fold" or data.num_folds:

@@ -5,7 +5,7 @@ their difference does not. So differences are formed pair by pair, and their spr
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -36,17 +36,27 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    first: Mapping[str, float], second: Mapping[str, float], *, unit: str
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    *,
+    unit: str,
+    test_over_train: float = 0.0,
 ) -> Difference | None:
     """Compares two configurations over the trainings that both have.
 
     The interval is Student's, of the mean of the differences. Folds of one cross-validation share
-    most of their training data, so that their interval is too narrow (Nadeau and Bengio 2003).
+    most of their training images, so that their differences go up and down together and spread less
+    than those of independent trainings: the variance of their mean is not `s^2 / J` but
+    `(1 / J + n_test / n_train) s^2` (Nadeau and Bengio 2003, "Inference for the generalization
+    error", Machine Learning 52; with several seeds of each fold as Bouckaert and Frank 2004).
 
     Args:
         first: Accuracy by the name of the pair: the seed, the fold, or both.
         second: The same of the other configuration; pairs that only one has are left out.
         unit: What a pair is.
+        test_over_train: Number of test images over that of training images where the pairs are
+            folds; 0 for trainings on one division, whose interval says what other seeds would
+            change and not what other images would.
 
     Returns:
         None if there is no pair.
@@ -59,8 +69,29 @@ def paired_difference(
     if count < 2:
         return Difference(mean, None, None, None, count, unit)
     deviation = float(differences.std(ddof=1))
-    reach = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, count - 1)) * deviation / count**0.5
+    error = deviation * (1 / count + test_over_train) ** 0.5
+    reach = float(stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, count - 1)) * error
     return Difference(mean, deviation, mean - reach, mean + reach, count, unit)
+
+
+def fold_test_over_train(data: Mapping[str, Any]) -> float:
+    """Test images over training images of a fold, where all folds are equally large.
+
+    Args:
+        data: The section `data` of a configuration.
+
+    Returns:
+        0 without folds.
+    """
+    num_folds = data.get("num_folds", 0)
+    if not num_folds:
+        return 0.0
+    validation, others = data.get("validation", "subjects"), num_folds - 1.0
+    if validation == "next_fold":
+        others -= 1
+    elif validation == "subjects":
+        others *= 1 - data.get("validation_fraction", 0.0)
+    return 1 / others
 
 
 def subject_difference(first: Counts, second: Counts) -> Difference | None:

@@ -1,10 +1,10 @@
 """How far expression and identity have come apart: every label probed from every feature.
 
 Names of features: `expression` and `face` (of the two branches; the plain classifier has the first
-alone) and `random`, the same architecture at its initialisation, never trained. What a label's
-probe reaches means little by itself: a random encoder tells people apart quite well, and no loss of
-TDGAN takes identity out of the expression feature directly. What counts is the comparison, at
-matched accuracy of the expression.
+alone) and `random`, the same architecture at its initialisation, never trained; those of IF-GAN
+stand in `ifgan_features`. What a label's probe reaches means little by itself: a random encoder
+tells people apart quite well, and no loss of TDGAN takes identity out of the expression feature
+directly. What counts is the comparison, at matched accuracy of the expression.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Labels(NamedTuple):
     """What is known of N examples.
 
     Attributes:
-        expressions: int `[N]`.
+        expressions: int `[N]`; -1 where unknown: such examples are asked for their identity alone.
         identities: int `[N]`; -1 where unknown.
         subjects: text `[N]`, the person; something of its own where unknown.
         recordings: int `[N]`; equal for frames of a sequence and for copies of a picture.
@@ -46,7 +46,8 @@ def probe_matrix(features: Mapping[str, np.ndarray], labels: Labels) -> dict[str
     """Probes every label from every feature.
 
     Expression and factors: subjects that the probe has not seen. Identity: people whom no encoder
-    has learned from, the probe fitted on some expressions and tested on others.
+    has learned from, the probe fitted on some expressions and tested on others; pictures without a
+    known expression count as one more expression.
 
     Args:
         features: Name to float `[N, D]`.
@@ -54,47 +55,61 @@ def probe_matrix(features: Mapping[str, np.ndarray], labels: Labels) -> dict[str
 
     Returns:
         By feature `expression` and `identity`, each by kind of probe (see `probes.ProbeResult`;
-        `identity` is None where the dataset names nobody or nobody shows two expressions), and
+        `identity` is None where the dataset names nobody or shows nobody in two recordings), and
         `factors`, R^2 by name, None where a factor does not vary.
 
     Raises:
         UserError: If there are too few people or expressions to divide.
     """
-    groups = independent_groups(labels.subjects, labels.recordings)
-    if labels.is_test.all():
-        divisions = divide_by(labels.subjects, groups)
+    labelled = np.flatnonzero(labels.expressions != UNKNOWN)
+    known = _selected(labels, labelled)
+    groups = independent_groups(known.subjects, known.recordings)
+    if known.is_test.all():
+        divisions = divide_by(known.subjects, groups)
     else:
-        divisions = divide_once(labels.is_test, labels.subjects, groups)
+        divisions = divide_once(known.is_test, known.subjects, groups)
     return {
         name: {
             "expression": {
                 kind: classification_probe(
-                    values,
-                    labels.expressions,
+                    values[labelled],
+                    known.expressions,
                     divisions,
                     groups=groups,
-                    subjects=labels.subjects,
+                    subjects=known.subjects,
                     kind=kind,
                 )._asdict()
                 for kind in PROBES
             },
             "identity": _identity(values, labels),
-            "factors": _factors(values, labels, divisions, groups),
+            "factors": _factors(values[labelled], known, divisions, groups),
         }
         for name, values in features.items()
     }
 
 
+def _selected(labels: Labels, rows: np.ndarray) -> Labels:
+    arrays = {
+        field: values[rows]
+        for field, values in labels._asdict().items()
+        if isinstance(values, np.ndarray)
+    }
+    return labels._replace(**arrays)
+
+
 def _identity(features: np.ndarray, labels: Labels) -> dict[str, Any] | None:
     rows = np.flatnonzero(labels.is_test & (labels.identities != UNKNOWN))
-    if len(np.unique(labels.identities[rows])) < 2:
+    identities, recordings = labels.identities[rows], labels.recordings[rows]
+    people, num_recordings = np.unique(
+        np.unique(np.stack([identities, recordings]), axis=1)[0], return_counts=True
+    )
+    if len(people) < 2 or num_recordings.max() < 2:
         return None
-    recordings = labels.recordings[rows]
     divisions = divide_by(labels.expressions[rows], recordings)
     return {
         kind: classification_probe(
             features[rows],
-            labels.identities[rows],
+            identities,
             divisions,
             groups=recordings,
             subjects=labels.subjects[rows],
@@ -123,11 +138,15 @@ def summary(matrix: Mapping[str, Any]) -> dict[str, float | None]:
         `information_gap`: of the expression feature alone, so that a classifier has it too;
         `random_information_gap`: the same of the random encoder, for comparison;
         `two_branch_information_gap`: of both features; None without a face feature;
-        `identity_leakage`: by the linear probes; None without a face feature.
+        `identity_leakage`: by the linear probes; None without a face feature;
+        `generated_information_gap`: of IF-GAN's drawn face, to be compared with that of the random
+        encoder, which sees the input as it sees the drawn face;
+        `generated_identity_leakage`: the share of the input's identity that the drawn face has, by
+        the linear probes, as `identity_leakage`. Both are None without a drawn face.
         All are None without identities.
     """
     known = matrix["expression"]["identity"] is not None
-    face = matrix.get("face")
+    face, generated = matrix.get("face"), matrix.get("generated")
     gap = _gap(matrix["expression"], "expression", "identity") if known else None
     return {
         "information_gap": gap,
@@ -141,6 +160,14 @@ def summary(matrix: Mapping[str, Any]) -> dict[str, float | None]:
         if gap is None or face is None
         else identity_leakage(
             matrix["expression"]["identity"]["linear"], face["identity"]["linear"]
+        ),
+        "generated_information_gap": None
+        if gap is None or generated is None
+        else _gap(generated, "expression", "identity"),
+        "generated_identity_leakage": None
+        if gap is None or generated is None
+        else identity_leakage(
+            generated["identity"]["linear"], matrix["random"]["identity"]["linear"]
         ),
     }
 
@@ -167,19 +194,19 @@ def _gap(feature: Mapping[str, Any], own: str, other: str) -> float:
 
 
 def identity_leakage(
-    from_expression: Mapping[str, Any], from_face: Mapping[str, Any]
+    from_feature: Mapping[str, Any], from_reference: Mapping[str, Any]
 ) -> float | None:
-    """Share of the face feature's identity that the expression feature has as well.
+    """Share of a reference's identity, the face feature's, that another feature has as well.
 
-    `(accuracy from expression - chance) / (accuracy from face - chance)`: 0: none, 1: as much.
-    Not bounded by 1, and of no meaning where the face feature itself knows nobody: None at or
-    below chance. It does not see whether the expression feature knows the expression.
+    `(accuracy from the feature - chance) / (accuracy from the reference - chance)`: 0: none, 1: as
+    much. Not bounded by 1, and of no meaning where the reference itself knows nobody: None at or
+    below chance. It does not see whether the feature knows the expression.
 
     Args:
-        from_expression: Probe result of the identity from the expression feature.
-        from_face: The same probe's from the face feature.
+        from_feature: Probe result of the identity from the expression feature, or a drawn face.
+        from_reference: The same probe's from the face feature, or the input of that face.
     """
-    above_chance = from_face["accuracy"] - from_face["chance"]
+    above_chance = from_reference["accuracy"] - from_reference["chance"]
     if above_chance <= 0:
         return None
-    return (from_expression["accuracy"] - from_expression["chance"]) / above_chance
+    return (from_feature["accuracy"] - from_feature["chance"]) / above_chance

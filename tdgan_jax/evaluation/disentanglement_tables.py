@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 Measurement = Mapping[str, Any]
-FEATURES = ("expression", "face", "random")
+FEATURES = ("expression", "face", "generated", "generated_pixels", "random", "pixels")
 PROBED = (
     ("expression", "linear"),
     ("expression", "mlp"),
@@ -22,6 +22,8 @@ SUMMARY = (
     "random_information_gap",
     "two_branch_information_gap",
     "identity_leakage",
+    "generated_information_gap",
+    "generated_identity_leakage",
 )
 SHARES = ("expression_right", "identity_right", "both_right")
 ERRORS = ("face_reconstruction_error", "expression_reconstruction_error")
@@ -55,12 +57,17 @@ def disentanglement_tables(measurements: Sequence[Measurement]) -> str:
 
 
 def summary_table(groups: Mapping[str, Sequence[Measurement]]) -> str:
-    """One row a configuration, with the numbers of `disentanglement.summary`."""
-    header = ["configuration", "seeds", "accuracy on its own test", *map(_spoken, SUMMARY)]
+    """One row a configuration, with those numbers of `disentanglement.summary` that are known."""
+    known = [
+        key
+        for key in SUMMARY
+        if any(seed["summary"].get(key) is not None for seeds in groups.values() for seed in seeds)
+    ]
+    header = ["configuration", "seeds", "accuracy on its own test", *map(_spoken, known)]
     rows = []
     for name, seeds in groups.items():
         cells = [name, str(len(seeds)), spread(seed["accuracy"] for seed in seeds)]
-        rows.append(cells + [spread(seed["summary"][key] for seed in seeds) for key in SUMMARY])
+        rows.append(cells + [spread(seed["summary"].get(key) for seed in seeds) for key in known])
     return _table(header, rows)
 
 
@@ -70,7 +77,7 @@ def probe_table(groups: Mapping[str, Sequence[Measurement]]) -> str:
     rows = []
     for name, seeds in groups.items():
         for feature in _present(seeds):
-            rows.append([name, feature, *_figures(seeds, feature, "accuracy")])
+            rows.append([name, _spoken(feature), *_figures(seeds, feature, "accuracy")])
         rows.append([name, "(chance)", *_figures(seeds, "expression", "chance")])
     return _table(header, rows)
 
@@ -107,7 +114,7 @@ def factor_table(
         for feature in _present(seeds):
             factors = [reduced(seed["matrix"][feature]["factors"]) for seed in seeds]
             if all(factors):
-                columns[f"{name}: {feature}"] = factors
+                columns[f"{name}: {_spoken(feature)}"] = factors
     header = ["factor", *columns]
     names = list(dict.fromkeys(name for seeds in columns.values() for name in seeds[0]))
     return _table(

@@ -162,13 +162,13 @@ def chance_warning(figures: Mapping[str, Any]) -> str | None:
     label, chance = majority
     accuracy, interval = figures["accuracy"], figures.get("accuracy_interval")
     if accuracy <= chance:
-        found = "no better than"
+        found = "is no better than"
     elif interval is not None and interval["low"] <= chance:
-        found = f"({interval['low']:.3f} to {interval['high']:.3f}) hardly better than"
+        found = f"({interval['low']:.3f} to {interval['high']:.3f}) is hardly better than"
     else:
         return None
     return (
-        f"{accuracy:.3f} is {found} always answering “{label}” ({chance:.3f}). "
+        f"{accuracy:.3f} {found} always answering “{label}” ({chance:.3f}). "
         "Too little training, or is the label order wrong?"
     )
 

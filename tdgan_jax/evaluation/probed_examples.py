@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
-from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.loading import load_test_examples
+from tdgan_jax.data.examples import Examples, in_memory, known_subjects, load_examples
+from tdgan_jax.data.loading import load_test_examples, test_transform
 from tdgan_jax.data.picture_files import SUFFIXES
 from tdgan_jax.evaluation.disentanglement import Labels
 from tdgan_jax.evaluation.divisions import independent_groups
@@ -36,7 +36,12 @@ class ProbedExamples(NamedTuple):
 
 
 def load_probed_examples(
-    config: Config, dataset: str, *, fit_split: str, test_split: str
+    config: Config,
+    dataset: str,
+    *,
+    fit_split: str,
+    test_split: str,
+    with_unlabelled: bool = False,
 ) -> ProbedExamples:
     """Loads examples as the models of a configuration see them.
 
@@ -46,6 +51,7 @@ def load_probed_examples(
         fit_split: TFDS split that probes of expression and factors are fitted on; empty: they are
             cross-validated within the test split.
         test_split: TFDS split of people whom the models have not learned from.
+        with_unlabelled: Whether the test part holds its images without a known expression too.
 
     Raises:
         UserError: If the dataset is not prepared or a split is unknown or without expressions.
@@ -54,14 +60,19 @@ def load_probed_examples(
     splits = [split for split in (fit_split, test_split) if split]
     parts = tuple(load_test_examples(config, name, builder_config, split) for split in splits)
     builder = open_dataset(name, builder_config or None, config.data.directory or None)
+    if with_unlabelled:
+        everything = load_examples(builder, test_split, test_transform(config))
+        limit = config.data.memory_limit_bytes
+        parts = (*parts[:-1], in_memory(everything, limit_bytes=limit))
     files = np.concatenate([part.files for part in parts])
+    subjects = np.concatenate([part.groups for part in parts])
     factors, factor_names = load_factors(builder, "+".join(splits), files)
     is_test = np.repeat(np.arange(len(parts)) == len(parts) - 1, [len(p.files) for p in parts])
     labels = Labels(
         expressions=np.concatenate([part.expressions for part in parts]),
         identities=np.concatenate([part.identities for part in parts]),
-        subjects=np.concatenate([part.groups for part in parts]),
-        recordings=recordings(files, [image for part in parts for image in part.images]),
+        subjects=subjects,
+        recordings=recordings(files, subjects, [image for part in parts for image in part.images]),
         is_test=is_test,
         factors=factors,
         factor_names=factor_names,
@@ -69,19 +80,31 @@ def load_probed_examples(
     return ProbedExamples(parts, labels)
 
 
-def recordings(files: Sequence[str] | np.ndarray, images: Sequence[np.ndarray]) -> np.ndarray:
+def recordings(
+    files: Sequence[str] | np.ndarray,
+    subjects: Sequence[str] | np.ndarray,
+    images: Sequence[np.ndarray],
+) -> np.ndarray:
     """Joins what must not be divided: frames of a sequence, and copies of a picture.
 
-    Files whose names differ in their last number alone are taken for frames of one sequence.
+    Files of one person whose names differ in their last number alone are taken for frames of one
+    sequence. Where the person is unknown a number says nothing: `happiness/0001.png` and
+    `happiness/0002.png` are a class, no sequence.
 
     Args:
         files: `[N]` names.
+        subjects: `[N]` the person, or the hash of the picture where unknown.
         images: `[N]` pictures.
 
     Returns:
         int `[N]`, equal within a recording.
     """
-    sequences = [_without_number(str(file)) for file in files]
+    sequences = [
+        f"{subject} {_without_number(str(file))}" if is_known else f"{index}"
+        for index, (file, subject, is_known) in enumerate(
+            zip(files, subjects, known_subjects(np.asarray(subjects)), strict=True)
+        )
+    ]
     copies = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
     return independent_groups(sequences, copies)
 

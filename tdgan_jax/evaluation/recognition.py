@@ -12,7 +12,7 @@ from tdgan_jax.data.examples import Examples, has_subjects
 from tdgan_jax.data.pipeline import evaluation_batches
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
-from tdgan_jax.steps.parallel import shard_batch
+from tdgan_jax.steps.parallel import on_host, own_rows, shard_batch
 
 EvalStep = Callable[[Any, Any], dict[str, jax.Array]]
 
@@ -27,7 +27,7 @@ def predict_logits(
     mesh: Mesh,
     progress_title: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """Logits of every example, each counted once for any batch size and number of devices.
+    """Logits of every example, each counted once for any batch size, devices and processes.
 
     Args:
         eval_step: A compiled `parallel_eval_step`.
@@ -52,8 +52,9 @@ def predict_logits(
         leave=False,
         disable=progress_title is None,
     ) as bar:
-        for images, count in evaluation_batches(examples, batch_size):
-            logits = jax.device_get(eval_step(parameters, shard_batch(images, mesh)))
+        rows = own_rows(batch_size, mesh)
+        for images, count in evaluation_batches(examples, batch_size, rows):
+            logits = on_host(eval_step(parameters, shard_batch(images, mesh)))
             parts.append({name: values[:count] for name, values in logits.items()})
             bar.update(count)
     return {name: np.concatenate([part[name] for part in parts]) for name in recognisers}

@@ -106,7 +106,7 @@ class SelfAttention(nnx.Module):
         attended = attend_in_chunks(query, key, value, chunk_size=self.chunk_size).reshape(x.shape)
         if self.output is not None:
             attended = self.output(attended)
-        return self.gamma[...].reshape(1, 1, 1, 1) * attended + x
+        return self.gamma[...].reshape(1, 1, 1, 1).astype(x.dtype) * attended + x
 
     def maps(self, x: jax.Array, positions: jax.Array) -> jax.Array:
         """What chosen positions attend to (spec IF-GAN 12).

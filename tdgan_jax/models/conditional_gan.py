@@ -61,17 +61,18 @@ class Upsampling(nnx.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, is_last: bool, rngs: nnx.Rngs):
         """Makes a unit that doubles height and width."""
+        self.dtype = None  # as of flax's layers, see execution.py
         self.kernel = nnx.Param(kernel_init(rngs.params(), (4, 4, in_channels, out_channels)))
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if is_last else None
         self.norm = None if is_last else BatchNorm(out_channels, scale_init=scale_init, rngs=rngs)
 
     def __call__(self, x: jax.Array, statistics: BatchStatistics | None) -> jax.Array:
         """Maps `[N, H, W, in]` to `[N, 2H, 2W, out]`, without an activation."""
-        x = conv_transpose_4x4_stride_2(x, self.kernel[...])
+        x = conv_transpose_4x4_stride_2(x, self.kernel[...], dtype=self.dtype)
         if self.norm is not None:
             return self.norm(x, statistics)
         assert self.bias is not None
-        return x + self.bias[...].reshape(1, 1, 1, -1)
+        return x + self.bias[...].reshape(1, 1, 1, -1).astype(x.dtype)
 
 
 class Generator(nnx.Module):
@@ -207,7 +208,9 @@ class Generator(nnx.Module):
             if level == self.attention_levels[2] and self.decoder_attention is not None:
                 x = self.decoder_attention(x)
         x = jnp.concatenate([skips[0], x], axis=-1)  # [N, S/2, S/2, 128]
-        return jnp.tanh(self.upsamplings[-1](nnx.relu(x), statistics))
+        x = self.upsamplings[-1](nnx.relu(x), statistics)  # [N, S, S, channels]
+        # Images are float32 in every precision: eight bits of them would be seen.
+        return jnp.tanh(x.astype(jnp.float32))
 
     def _decoded(
         self,

@@ -1,11 +1,12 @@
 """Blocks used by more than one network.
 
-Feature maps are float32 `[N, H, W, C]`. Every function here is pure; modules hold parameters
-only. Kernels are stored `[kernel_height, kernel_width, in, out]`.
+Feature maps are float32 or bfloat16 `[N, H, W, C]`. Every function here is pure; modules hold
+parameters only. Kernels are stored `[kernel_height, kernel_width, in, out]`.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +83,7 @@ def _max_of_three_strided_backward(axis: int, x: jax.Array, gradient: jax.Array)
 _max_of_three_strided.defvjp(_max_of_three_strided_forward, _max_of_three_strided_backward)
 
 
-def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array, *, dtype: Any = None) -> jax.Array:
     """Transposed convolution 4x4, stride 2, padding 1, in sub-pixel form.
 
     Each of the four output phases (even or odd row, even or odd column) sees a 2x2 window of the
@@ -94,10 +95,13 @@ def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Args:
         x: `[N, H, W, in]`.
         kernel: `[4, 4, in, out]`, PyTorch's `[in, out, 4, 4]` transposed.
+        dtype: Type that both are cast to; None leaves them as they are.
 
     Returns:
         `[N, 2H, 2W, out]`.
     """
+    if dtype is not None:
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
     batch, height, width, in_channels = x.shape
     out_channels = kernel.shape[-1]
     # Output row 2i + phase takes kernel row 2(i - j) + phase + 1 from input row j. Window row r
@@ -144,24 +148,27 @@ def per_example_dropout(x: jax.Array, keys: jax.Array | None, *, rate: float) ->
 def normalise_instances(x: jax.Array, epsilon: float) -> jax.Array:
     """Zero mean and unit (biased) variance of each example and channel over height and width.
 
-    The gradient is written out: half the reductions of the automatic one, which also halves what
-    there is to compile. It is none with respect to `epsilon`.
+    The statistics are float32 for every type of input, and so are the reductions of the gradient:
+    in bfloat16 a mean of 100 would be known to half a unit. The gradient is written out: half the
+    reductions of the automatic one, which also halves what there is to compile. It is none with
+    respect to `epsilon`.
 
     Args:
         x: `[N, H, W, C]`.
         epsilon: Added to the variance.
 
     Returns:
-        The same shape.
+        The same shape and type.
     """
     return _normalised(x, epsilon)[0]
 
 
 def _normalised(x: jax.Array, epsilon: float) -> tuple[jax.Array, jax.Array]:
-    centred = x - x.mean(axis=(1, 2), keepdims=True)
+    exact = x.astype(jnp.float32)
+    centred = exact - exact.mean(axis=(1, 2), keepdims=True)
     variance = jnp.square(centred).mean(axis=(1, 2), keepdims=True)
     factor = jax.lax.rsqrt(variance + epsilon)
-    return centred * factor, factor
+    return (centred * factor).astype(x.dtype), factor
 
 
 def _normalise_forward(x: jax.Array, epsilon: float):
@@ -170,10 +177,11 @@ def _normalise_forward(x: jax.Array, epsilon: float):
 
 
 def _normalise_backward(residuals: tuple[jax.Array, jax.Array], gradient: jax.Array):
-    normalised, factor = residuals
-    mean = gradient.mean(axis=(1, 2), keepdims=True)
-    slope = (gradient * normalised).mean(axis=(1, 2), keepdims=True)
-    return factor * (gradient - mean - normalised * slope), None
+    normalised, factor = (residual.astype(jnp.float32) for residual in residuals)
+    exact = gradient.astype(jnp.float32)
+    mean = exact.mean(axis=(1, 2), keepdims=True)
+    slope = (exact * normalised).mean(axis=(1, 2), keepdims=True)
+    return (factor * (exact - mean - normalised * slope)).astype(gradient.dtype), None
 
 
 normalise_instances.defvjp(_normalise_forward, _normalise_backward)
@@ -205,4 +213,4 @@ class InstanceNorm(nnx.Module):
         if self.scale is None or self.bias is None:
             return normalised
         scale, bias = (vector[...].reshape(1, 1, 1, -1) for vector in (self.scale, self.bias))
-        return normalised * scale + bias
+        return (normalised * scale + bias).astype(x.dtype)

@@ -172,7 +172,7 @@ class ResNet(nnx.Module):
             statistics: What training takes as a batch; None for evaluation.
 
         Returns:
-            `[N, F]`, at least 0; F is 2048 for 50 and 101 layers, 512 for 18 and 34.
+            float32 `[N, F]`, at least 0; F is 2048 for 50 and 101 layers, 512 for 18 and 34.
         """
         x = self.conv1(image)  # [N, S/2, S/2, 64]
         x = nnx.relu(self.norm1(x, statistics))
@@ -180,7 +180,7 @@ class ResNet(nnx.Module):
         for stage in self.stages:
             for block in stage:
                 x = block(x, statistics)  # [N, S/4, S/4, 256] ... [N, S/32, S/32, 2048]
-        return jnp.mean(x, axis=(1, 2))
+        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
 
     def __call__(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
         """Logits `[N, num_classes]` of images, see `features`."""

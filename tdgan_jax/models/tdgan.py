@@ -8,7 +8,7 @@ generated face: one names the person (or "fake"), the other the expression.
 Images are float32 `[N, S, S, channels]` in [0, 1]; features are `[N, S/16, S/16, C]`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -125,6 +125,7 @@ class Encoder(nnx.Module):
             num_blocks: Number of these blocks.
             rngs: Initialises the kernels.
         """
+        self.rematerialises = False  # see execution.py
         self.conv1 = ConvNormReLU(image_channels, widths[0], 5, rngs=rngs)
         self.conv2 = ConvNormReLU(widths[0], widths[1], 5, rngs=rngs)
         self.blocks = nnx.List(
@@ -135,16 +136,19 @@ class Encoder(nnx.Module):
 
     def __call__(self, image: jax.Array) -> jax.Array:
         """Maps images `[N, S, S, channels]` to features `[N, S/16, S/16, widths[3]]`."""
-        x = self.conv1(image)  # [N, S, S, 32]
-        x = max_pool_3x3_stride_2(x)  # [N, S/2, S/2, 32]
-        x = self.conv2(x)  # [N, S/2, S/2, 64]
-        x = max_pool_3x3_stride_2(x)  # [N, S/4, S/4, 64]
+        x = self._stage(self.conv1, image)  # [N, S/2, S/2, 32]
+        x = self._stage(self.conv2, x)  # [N, S/4, S/4, 64]
         for block in self.blocks:
-            x = block(x)
-        x = self.conv3(x)  # [N, S/4, S/4, 128]
-        x = max_pool_3x3_stride_2(x)  # [N, S/8, S/8, 128]
-        x = self.conv4(x)  # [N, S/8, S/8, 128]
-        return max_pool_3x3_stride_2(x)  # [N, S/16, S/16, 128]
+            x = self._computed(block.__call__, x)
+        x = self._stage(self.conv3, x)  # [N, S/8, S/8, 128]
+        return self._stage(self.conv4, x)  # [N, S/16, S/16, 128]
+
+    def _stage(self, unit: ConvNormReLU, x: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, in]` to `[N, H/2, W/2, out]`."""
+        return self._computed(lambda x: max_pool_3x3_stride_2(unit(x)), x)
+
+    def _computed(self, function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+        return jax.checkpoint(function)(x) if self.rematerialises else function(x)
 
 
 class Head(nnx.Module):
@@ -207,11 +211,12 @@ class TransposedConvolution(nnx.Module):
     def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
         """Makes the kernel `[4, 4, in, out]`, N(0, 0.02^2); the norm after it sets the scale."""
         kernel_shape = (4, 4, in_channels, out_channels)
+        self.dtype = None  # as of flax's layers, see execution.py
         self.kernel = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), kernel_shape))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[N, H, W, in]` to `[N, 2H, 2W, out]`."""
-        return conv_transpose_4x4_stride_2(x, self.kernel[...])
+        return conv_transpose_4x4_stride_2(x, self.kernel[...], dtype=self.dtype)
 
 
 class Upsampling(nnx.Module):
@@ -310,7 +315,8 @@ class Decoder(nnx.Module):
             x = x + nnx.relu(conv(x))
         for upsampling in self.upsamplings:
             x = upsampling(x)  # [N, S/8, S/8, 512] ... [N, S, S, 64]
-        return nnx.sigmoid(self.to_image(x))  # [N, S, S, image_channels]
+        # Images are float32 in every precision: eight bits of them would be seen.
+        return nnx.sigmoid(self.to_image(x).astype(jnp.float32))  # [N, S, S, image_channels]
 
 
 class Judgement(NamedTuple):

@@ -21,7 +21,7 @@ from tdgan_jax.steps.classifier import (
     split_networks,
     train_step,
 )
-from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.family import Family, set_configured_execution
 from tdgan_jax.steps.tdgan import make_optimizers
 from tdgan_jax.steps.tdgan_objective import Batch
 
@@ -76,9 +76,12 @@ def classifier_family(config: Config, *, num_expressions: int) -> Family:
     """
     check_options(config)
     make = partial(classifier_networks, config, num_expressions=num_expressions)
-    networks, _ = split_networks(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
+    shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    networks, _ = split_networks(shapes)
+    set_configured_execution(config, shapes)
+    trained, _ = split_networks(shapes)
     setup = Setup(
-        networks,
+        trained,
         Objective(**config.loss.to_dict()),
         make_optimizers(config.learning_rate.to_dict()),
         config.training.parameter_average_decay,

@@ -1,9 +1,14 @@
 """What the loop needs to know of a system; each family makes one from a configuration."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+from flax import nnx
+
+from tdgan_jax.configuration import Config
+from tdgan_jax.errors import UsageError
+from tdgan_jax.models.execution import set_execution
 
 Tree = Any
 
@@ -34,3 +39,21 @@ class Family(NamedTuple):
     sample_step: Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]
     sample_rows: int = 3
     with_given_weights: Callable[[Any], Any] | None = None
+
+
+def set_configured_execution(config: Config, networks: Iterable[nnx.Module | None]) -> None:
+    """Makes networks compute as the configuration wants it of training steps.
+
+    Runs from before a field existed have its default.
+
+    Raises:
+        UsageError: If the precision is unknown.
+    """
+    try:
+        set_execution(
+            networks,
+            precision=config.get("precision", "float32"),
+            rematerialise=config.parallel.get("rematerialise", False),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -11,7 +11,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.models.ifgan import IFGAN, make_ifgan
-from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.family import Family, set_configured_execution
 from tdgan_jax.steps.ifgan import (
     BASELINE_SAMPLE_COLUMNS,
     SAMPLE_COLUMNS,
@@ -135,6 +135,8 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
     given = config.training.imagenet_weights
     make = partial(ifgan_networks, config, num_expressions=num_expressions)
     shapes: IFGAN = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    networks, _ = split_networks(shapes)
+    set_configured_execution(config, shapes)
     setup = ifgan_setup(config, shapes)
     fc = shapes.classifier.resnet.fc
     num_features = fc.out_features if setup.objective.island_feature == "logits" else fc.in_features
@@ -155,7 +157,7 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
 
     def sample(parameters: Any, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
         del key
-        return sample_step(setup.networks, parameters, batch)
+        return sample_step(networks, parameters, batch)
 
     has_generator = config.model.has_generator
     return Family(
@@ -164,7 +166,7 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
         # Every step updates all networks.
         updates_due=lambda step, step_in_epoch: (),
         train_step=step,
-        eval_step=partial(eval_step, setup.networks),
+        eval_step=partial(eval_step, networks),
         sample_columns=SAMPLE_COLUMNS if has_generator else BASELINE_SAMPLE_COLUMNS,
         sample_step=sample,
         sample_rows=SAMPLE_ROWS,

@@ -298,7 +298,7 @@ def island_loss(
         chosen = [answers[f"{objective.island_tuples}_"]]
     features = jnp.concatenate(
         [a.logits if objective.island_feature == "logits" else a.feature for a in chosen]
-    )
+    ).astype(jnp.float32)
     labels = jnp.tile(batch.expression_label, len(chosen))
     weight = jnp.tile(batch.weight, len(chosen))
 

@@ -4,15 +4,18 @@ A step is a per-device function `step(state, batch, key)` whose collectives use 
 the state and the key are replicated, every array of the batch is cut along its first axis.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.processes.membership import gathered, several
 
 BATCH_AXIS = "batch"
 MAPPINGS = ("shard_map", "pmap")
@@ -21,9 +24,48 @@ Step = Callable[..., Any]
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A one-dimensional mesh over all devices, or the given ones."""
-    chosen = np.asarray(jax.devices() if devices is None else devices)
-    return Mesh(chosen, (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    """A one-dimensional mesh over all devices of all processes, or the given ones.
+
+    The devices of a process stand together: so do its rows of a batch.
+    """
+    chosen = sorted(jax.devices() if devices is None else devices, key=lambda d: d.process_index)
+    return Mesh(np.asarray(chosen), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def own_rows(batch_size: int, mesh: Mesh) -> slice:
+    """The rows of a batch that lie on this process's devices."""
+    per_device = batch_size // mesh.size
+    own = [i for i, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()]
+    return slice(own[0] * per_device, (own[-1] + 1) * per_device)
+
+
+def connect(mesh: Mesh) -> None:
+    """Lets the devices of several processes find each other while all processes are there.
+
+    The CPU's devices wait 30 s for each other when they first compute something together, which is
+    too short where one process has compiled its first step earlier than another.
+    """
+    if not several():
+        return
+    axes = ("process", "device")
+    grid = Mesh(mesh.devices.reshape(jax.process_count(), -1), axes)
+    sharding = NamedSharding(grid, PartitionSpec(axes))
+
+    def sums(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        # All devices, as in a step; and those of one place, as where processes wait for each other.
+        return jax.lax.psum(x, axes), jax.lax.psum(x, "process")
+
+    mapped = jax.shard_map(
+        sums,
+        mesh=grid,
+        in_specs=PartitionSpec(axes),
+        out_specs=(PartitionSpec(), PartitionSpec("device")),
+    )
+    ones = np.ones(jax.local_device_count(), np.float32)
+    given = jax.make_array_from_process_local_data(sharding, ones)
+    compiled = jax.jit(mapped).lower(given).compile()
+    gathered("compiled")
+    jax.block_until_ready(compiled(given))
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
@@ -44,9 +86,10 @@ def compiler_options() -> dict[str, str]:
     """Options of XLA for the backend in use, for `jax.jit`.
 
     On the CPU many of XLA's YNNPACK convolutions run on one core only; without them Eigen's take
-    their place and use all (measured in `benchmarks/README.md`).
+    their place and use all. On a single core YNNPACK is the faster one, and stays where no device
+    has more than one (both measured in `benchmarks/README.md`).
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or _usable_cores() <= jax.local_device_count():
         return {}
     options = {"xla_cpu_experimental_ynn_fusion_type": ""}
     try:
@@ -54,6 +97,12 @@ def compiler_options() -> dict[str, str]:
     except jax.errors.JaxRuntimeError:  # a release of XLA that does not know the option
         return {}
     return options
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
@@ -113,8 +162,9 @@ def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts a copy of every array on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """Puts a copy of every array on every device; all processes give the same arrays."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.make_array_from_process_local_data(sharding, tree)
 
 
 def replicated_shapes(shapes: Any, mesh: Mesh) -> Any:
@@ -124,5 +174,23 @@ def replicated_shapes(shapes: Any, mesh: Mesh) -> Any:
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:
-    """Puts host arrays on the devices, cut along their first axis."""
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec(BATCH_AXIS)))
+    """Puts host arrays on the devices, cut along their first axis.
+
+    Args:
+        batch: This process's rows of each array, `own_rows`.
+        mesh: The devices.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+    return jax.make_array_from_process_local_data(sharding, batch)
+
+
+def on_host(tree: Any) -> Any:
+    """Arrays on the devices as numpy arrays, whole in every process."""
+    if several():
+        return multihost_utils.process_allgather(tree, tiled=True)
+    return jax.device_get(tree)
+
+
+def own_copy(tree: Any) -> Any:
+    """Replicated arrays as one device of this process holds them, to compute without the others."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)

@@ -93,9 +93,13 @@ def make_optimizers(
     program's groups.
 
     Args:
-        learning_rates: Network name to learning rate.
+        learning_rates: Network name to learning rate; 0 leaves a network as it is, and its gradient
+            is not computed.
     """
-    return {name: optax.adam(rate) for name, rate in learning_rates.items()}
+    return {
+        name: optax.adam(rate) if rate else optax.set_to_zero()
+        for name, rate in learning_rates.items()
+    }
 
 
 def init_state(

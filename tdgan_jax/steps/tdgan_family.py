@@ -9,7 +9,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.models.tdgan import ENCODER_STRIDE, TDGAN, make_tdgan
-from tdgan_jax.steps.family import Family
+from tdgan_jax.steps.family import Family, set_configured_execution
 from tdgan_jax.steps.tdgan import (
     SAMPLE_COLUMNS,
     Setup,
@@ -86,8 +86,11 @@ def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -
     make = partial(
         tdgan_networks, config, num_identities=num_identities, num_expressions=num_expressions
     )
-    networks, _ = split_networks(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
-    setup = Setup(networks, objective, make_optimizers(config.learning_rate.to_dict()))
+    shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+    networks, _ = split_networks(shapes)
+    set_configured_execution(config, shapes)
+    trained, _ = split_networks(shapes)
+    setup = Setup(trained, objective, make_optimizers(config.learning_rate.to_dict()))
     feature_size = config.model.image_size_px // ENCODER_STRIDE
     noise_shape = (feature_size, feature_size, config.model.noise_channels)
 

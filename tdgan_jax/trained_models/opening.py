@@ -12,6 +12,7 @@ from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.errors import UserError
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, is_run_folder, read_run
 from tdgan_jax.torch_weights.state_files import read_networks
+from tdgan_jax.trained_models.checksums import check_sums
 from tdgan_jax.trained_models.description import (
     MODEL_FILE,
     ModelDescription,
@@ -37,11 +38,7 @@ def open_model(source: str | Path) -> StoredModel:
     folder = Path(source)
     if str(source) == PRETRAINED and not folder.exists():
         folder = PRETRAINED_FOLDER
-        if not (folder / MODEL_FILE).is_file():
-            raise UserError(
-                "this version comes without trained weights; name a run folder, an export or an "
-                "imported folder with --model"
-            )
+        check_sums(folder)
     if (folder / MODEL_FILE).is_file():
         return open_export(folder)
     if not folder.is_dir():

@@ -34,7 +34,9 @@ def cross_validation_section(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [
         page.lead(
             "A fold's figures come from the part it was not trained on. “Pooled” takes the test "
-            "images of all folds as one set; the deviation is that between folds."
+            "images of all folds as one set; the deviation is that between folds. Folds share most "
+            "of their training images: neither it nor the interval over the test people holds what "
+            "other training people would change (Nadeau and Bengio 2003)."
         )
     ]
     for index, (run_name, summary) in enumerate(summaries.items()):

@@ -78,7 +78,7 @@ def share_figure(
         An `<svg>` element.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = blank(4.4, 1.2 + 0.5 * len(rows))
+        figure, axes = blank(3.8, 1.3 + 0.4 * len(rows))
         for row, values in enumerate(shares):
             for column, share in enumerate(values):
                 depth = 0.0 if share is None else min(max(share, 0.0), 1.0)
@@ -90,7 +90,7 @@ def share_figure(
                 axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour)
         axes.set_xlim(0, len(columns))
         axes.set_ylim(len(rows), 0)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=40, ha="left")
+        axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=55, ha="left")
         axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
         axes.tick_params(length=0, pad=2, labeltop=True, labelbottom=False, labelcolor=INK)
         for spine in axes.spines.values():

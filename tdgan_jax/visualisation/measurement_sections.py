@@ -22,6 +22,8 @@ _SUMMARY_TITLES = {
     "random_information_gap": "The same of a random encoder",
     "two_branch_information_gap": "Information gap over both branches",
     "identity_leakage": "Identity leakage",
+    "generated_information_gap": "Information gap of the drawn face",
+    "generated_identity_leakage": "Share of the input's identity in the drawn face",
 }
 _SHARES = ("expression_right", "identity_right", "both_right")
 
@@ -113,12 +115,16 @@ def _matrix_card(index: int, run_name: str, measurement: Mapping[str, Any]) -> s
         share_figure(
             f"probes-{index}",
             [*shares, [*chance, *(0.0 for _ in kinds)]],
-            [*matrix, "(chance)"],
+            [*(name.replace("_", " ") for name in matrix), "(chance)"],
             [*columns, *(f"{kind} factors" for kind in kinds)],
             f"Accuracy of probes on the features of {run_name}",
         ),
         "<p>Rows: features. Factors: mean explained variance of what was drawn.</p>"
         if kinds
+        else "",
+        "<p>Generated: the drawn face as the same random encoder sees it that saw the input for "
+        "“random”; pixels: both without any network, 16x16.</p>"
+        if "generated" in matrix
         else "",
     )
 
@@ -139,6 +145,7 @@ def _summary_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
             *(number_html(measurement["summary"].get(key)) for measurement in measured.values()),
         ]
         for key, title in _SUMMARY_TITLES.items()
+        if any(measurement["summary"].get(key) is not None for measurement in measured.values())
     ]
     accuracy = [number_html(measurement["accuracy"]) for measurement in measured.values()]
     rows.insert(0, ["Accuracy on its own test", *accuracy])

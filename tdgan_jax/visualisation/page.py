@@ -73,8 +73,8 @@ def legend(curves: Sequence[Series], level: str = "", smooth: bool = False) -> s
 
 
 def names_legend(names: Sequence[str]) -> str:
-    """Names the classes of a figure, which have the colours of the series in order."""
-    entries = (f"<li>{swatch(index)}{escape(name)}</li>" for index, name in enumerate(names))
+    """Names the classes of a figure of points, which have the colours of the series in order."""
+    entries = (f"<li>{_dot(index)}{escape(name)}</li>" for index, name in enumerate(names))
     return f'<ul class="legend">{"".join(entries)}</ul>'
 
 
@@ -86,6 +86,12 @@ def scrolled(content_html: str) -> str:
 def swatch(colour: int) -> str:
     """The short stroke that ties a name to its curve."""
     kind = "swatch dashed" if colour >= NUM_COLOURS else "swatch"
+    return f'<span class="{kind}" style="color: var(--series-{colour % NUM_COLOURS + 1})"></span>'
+
+
+def _dot(colour: int) -> str:
+    """The point that ties a name to its class; squares where the colours repeat."""
+    kind = "swatch dot square" if colour >= NUM_COLOURS else "swatch dot"
     return f'<span class="{kind}" style="color: var(--series-{colour % NUM_COLOURS + 1})"></span>'
 
 

@@ -118,7 +118,7 @@ def interpolation_section(runs: Mapping[str, RunFiles]) -> str:
         return page.missing(f"No interpolation; {_COMMAND} draws it for runs with a generator.")
     lead = (
         "The face that is kept, the picture where the expression starts, what the generator draws "
-        "between, the picture where it ends."
+        "between, the picture where it ends. On a narrow screen it can be pushed sideways."
     )
     return page.lead(lead) + "".join(cards)
 

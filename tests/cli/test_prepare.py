@@ -112,6 +112,8 @@ def test_second_time_says_that_it_is_there(faces, tmp_path, capfd):
     assert err == ""
     assert len(out.splitlines()) == 1
     assert "att_faces is already prepared in" in out and "--overwrite" in out
+    assert main(prepare(tmp_path / "nowhere", tmp_path, "--partial")) == 1
+    assert capfd.readouterr().err == f"tdgan-jax: the source {tmp_path}/nowhere does not exist\n"
     assert main(prepare(faces, tmp_path)) == 1
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1

@@ -64,19 +64,3 @@ def test_transfer_and_interpolate(run, pictures, tmp_path):
     with Image.open(animation) as frames:
         frames.seek(2)
         assert np.abs(np.asarray(frames.convert("L"), float) - generated).max() <= 1
-
-
-@pytest.mark.parametrize("command", ["predict", "transfer", "interpolate"])
-def test_without_a_model_it_says_what_to_give(command, pictures, tmp_path, capfd):
-    face, *expressions = pictures
-    arguments = {
-        "predict": [face],
-        "transfer": ["--face", face, "--expression", face, "--out", str(tmp_path / "o.png")],
-        "interpolate": [
-            *["--face", face, "--expression", *expressions, "--out", str(tmp_path / "o.gif")]
-        ],
-    }[command]
-    assert main([command, *arguments, *OPTIONS]) == 1
-    out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1
-    assert err.startswith("tdgan-jax: this version comes without trained weights")

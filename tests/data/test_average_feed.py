@@ -75,6 +75,15 @@ def test_padding_keeps_the_last_batch_with_weights_of_mean_one():
     assert {len(values) for values in last} == {4}
 
 
+def test_the_rows_of_two_processes_are_those_of_one():
+    turning = feed(rotation_degrees=5.0, pad_last_batch=True)
+    halves = (arrays(turning.batches(1, rows=rows)) for rows in (slice(0, 1), slice(1, 4)))
+    joined = [
+        tuple(map(np.concatenate, zip(*both, strict=True))) for both in zip(*halves, strict=True)
+    ]
+    assert_equal(joined, arrays(turning.batches(1)))
+
+
 def test_a_turn_keeps_the_middle_and_leaves_no_black_corners():
     image = np.full((32, 32, 3), 200, np.uint8)
     image[12:20, 12:20] = 50

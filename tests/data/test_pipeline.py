@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.examples import Examples, RememberedImages
 from tdgan_jax.data.images import Augmentation
 from tdgan_jax.data.pipeline import (
     PairFeed,
@@ -167,3 +167,59 @@ def test_augmentation_changes_the_expression_images_alone_and_crop_and_flip_not(
 def test_augmentation_out_of_range_is_refused(field, value):
     with pytest.raises(UsageError, match=f"data.augmentation.{field} must be in"):
         check_feed(feed(augmentation=Augmentation(**{field: value})))
+
+
+class Counting(list):
+    """Images that count how often each is looked at."""
+
+    def __init__(self, images):
+        super().__init__(images)
+        self.looks = np.zeros(len(images), int)
+
+    def __getitem__(self, index):
+        self.looks[index] += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("pad_last_batch", [False, True])
+def test_the_rows_of_two_processes_are_those_of_one(pad_last_batch):
+    whole = feed(pad_last_batch=pad_last_batch, pairing="random")
+    halves = (arrays(whole.batches(2, rows=rows)) for rows in (slice(0, 2), slice(2, 4)))
+    joined = [
+        tuple(map(np.concatenate, zip(*both, strict=True))) for both in zip(*halves, strict=True)
+    ]
+    assert_equal(joined, arrays(whole.batches(2)))
+
+
+def test_a_process_reads_the_images_of_its_own_rows_alone():
+    looks = []
+    for rows in (slice(0, 2), slice(2, 4)):
+        expressions = examples(11, 18)
+        images = Counting(expressions.images)
+        list(feed(expressions=expressions._replace(images=images)).batches(0, rows=rows))
+        looks.append(images.looks)
+    assert sum(looks).max() == 1
+    assert [each.sum() for each in looks] == [4, 4]
+
+
+def test_two_processes_evaluate_every_example_once_between_them():
+    seen = []
+    for rows in (slice(0, 3), slice(3, 4)):
+        images = Counting(examples(11, 16).images)
+        batches = list(evaluation_batches(examples(11, 16)._replace(images=images), 4, rows))
+        assert [count for _, count in batches] == [4, 4, 3]
+        assert {len(batch) for batch, _ in batches} == {rows.stop - rows.start}
+        seen.append(images.looks)
+    # The last batch is filled with its first example.
+    assert sum(seen).tolist() == [1] * 8 + [2, 1, 1]
+
+
+def test_images_are_remembered_and_shared_by_selections():
+    images = Counting(examples(5, 16).images)
+    remembered = RememberedImages(images)
+    chosen = examples(5, 16)._replace(images=remembered).select(np.array([3, 1])).images
+    assert images.looks.sum() == 0
+    for _ in range(2):
+        assert [int(image[0, 0, 0]) for image in chosen] == [3, 1]
+    assert int(remembered[1][0, 0, 0]) == 1
+    assert images.looks.tolist() == [0, 1, 0, 1, 0]

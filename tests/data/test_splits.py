@@ -87,7 +87,7 @@ def test_the_number_of_folds_must_be_that_of_the_dataset():
     ("overrides", "words"),
     [
         (["data.validation=people"], "known: subjects, next_fold, none"),
-        (["data.validation=none"], "set evaluation.selection=test"),
+        (["data.validation=none"], "set evaluation.selection=test, .*, or =last"),
         (["data.num_folds=1"], "num_folds of at least 2, got 1"),
         (["data.num_folds=2", "data.validation=next_fold"], "at least 3, got 2"),
         (["data.num_folds=0", "data.validation=next_fold"], "at least 3, got 0"),

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tdgan_jax.evaluation.comparisons import paired_difference, subject_difference
+from tdgan_jax.evaluation.comparisons import (
+    fold_test_over_train,
+    paired_difference,
+    subject_difference,
+)
 
 
 def test_pairs_share_what_is_hard():
@@ -16,6 +20,24 @@ def test_pairs_share_what_is_hard():
     expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.standard_deviation == pytest.approx(np.std(differences, ddof=1))
+
+
+def test_folds_that_share_training_images_are_less_sure():
+    first = {"fold_0": 0.5, "fold_1": 0.7, "fold_2": 0.9}
+    second = {"fold_0": 0.52, "fold_1": 0.73, "fold_2": 0.91}
+    nine_of_ten = fold_test_over_train({"num_folds": 10, "validation": "none"})
+    found = paired_difference(first, second, unit="fold", test_over_train=nine_of_ten)
+    # s = 0.01, J = 3: 4.3027 (t of 2 degrees) * 0.01 * sqrt(1/3 + 1/9) = 4.3027 * 0.01 * 2/3.
+    assert found is not None and found.high == pytest.approx(0.02 + 0.028684, abs=1e-6)
+    assert found.low == pytest.approx(0.02 - 0.028684, abs=1e-6)
+
+
+def test_the_correction_counts_what_a_fold_trains_on():
+    assert fold_test_over_train({"num_folds": 10, "validation": "none"}) == pytest.approx(1 / 9)
+    assert fold_test_over_train({"num_folds": 10, "validation": "next_fold"}) == 1 / 8
+    held_out = {"num_folds": 5, "validation": "subjects", "validation_fraction": 0.25}
+    assert fold_test_over_train(held_out) == pytest.approx(1 / 3)
+    assert fold_test_over_train({"num_folds": 0}) == fold_test_over_train({}) == 0
 
 
 def test_one_pair_has_no_interval_and_none_no_difference():

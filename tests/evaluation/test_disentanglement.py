@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,17 @@ def test_the_summary_by_hand():
     assert numbers["identity_leakage"] == pytest.approx((0.5 - 0.1) / (0.9 - 0.1))
 
 
+def test_a_drawn_face_is_compared_with_its_input():
+    matrix = by_hand()
+    del matrix["face"]
+    assert summary(matrix)["generated_information_gap"] is None
+    matrix["generated"] = {"expression": probes(0.6, 0.5), "identity": probes(0.25, 0.125)}
+    numbers = summary(matrix)
+    assert numbers["generated_information_gap"] == pytest.approx(0.5 - 0.125)
+    # The input, as the random encoder sees it, names 0.7 of the people.
+    assert numbers["generated_identity_leakage"] == pytest.approx((0.25 - 0.1) / (0.7 - 0.1))
+
+
 def test_a_classifier_has_no_face_feature():
     matrix = by_hand()
     del matrix["face"]
@@ -170,10 +183,40 @@ def test_frames_and_copies_are_one_recording():
         "subject05.happy",
     ]
     pictures[4] = pictures[3]  # one picture under two names
-    joined = recordings(files, pictures)
+    people = ["S010"] * 3 + ["subject04"] * 3 + ["subject05"]
+    joined = recordings(files, people, pictures)
     assert joined[0] == joined[1]
     assert joined[3] == joined[4]
     assert len(set(joined)) == 5
+
+
+def test_a_number_joins_pictures_of_one_known_person_alone():
+    pictures = [np.full((4, 4, 1), gray, np.uint8) for gray in range(4)]
+    files = [f"happiness/{number:04d}.png" for number in range(4)]
+    unknown = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    assert len(set(recordings(files, unknown, pictures))) == 4
+    of_two = recordings(files, ["ann", "ann", "ben", unknown[3]], pictures)
+    assert of_two[0] == of_two[1] and len(set(of_two)) == 3
+    copies = [pictures[0], pictures[1], pictures[1], pictures[2]]
+    assert len(set(recordings(files, unknown, copies))) == 3
+
+
+def test_pictures_without_an_expression_are_asked_for_their_identity_alone():
+    labels = planted_labels(num_fitted=0)
+    features = {"expression": planted_features(labels)["face"]}
+    some = np.where(labels.expressions == 3, -1, labels.expressions)
+    found = probe_matrix(features, labels._replace(expressions=some))["expression"]
+    assert found["expression"]["linear"]["num_examples"] == (some >= 0).sum()
+    assert found["expression"]["linear"]["num_classes"] == NUM_EXPRESSIONS - 1
+    assert found["identity"]["linear"]["num_examples"] == len(some)
+    assert found["identity"]["linear"]["accuracy"] > 0.95
+
+
+def test_people_with_one_recording_each_cannot_be_told_apart():
+    labels = planted_labels()
+    alone = labels._replace(recordings=labels.identities)
+    features = {"expression": planted_features(labels)["expression"]}
+    assert probe_matrix(features, alone)["expression"]["identity"] is None
 
 
 def measurement(accuracy, *, transfer=None):

@@ -1,5 +1,10 @@
-"""The step on four fake devices equals the step on one, dropout and noise on."""
+"""The steps on 1, 2, 4 and 8 fake devices give the same, dropout and noise on.
 
+Compiling a step takes most of a test's time, so a number of devices is tried under one of the two
+mappings by each system; with ALL_DEVICE_COUNTS=1 in the environment under both by both.
+"""
+
+import os
 from functools import cache
 
 import jax
@@ -10,82 +15,99 @@ from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.steps.parallel import (
     BATCH_AXIS,
     check_batch_size,
+    compiler_options,
     make_mesh,
     parallel_train_step,
     replicate,
     shard_batch,
 )
-from tdgan_jax.steps.tdgan import Updates, train_step
-from tdgan_jax.steps.tdgan_objective import draw_randomness
-from tests.steps.test_tdgan import tiny_batch, tiny_setup
+from tdgan_jax.steps.tdgan import TrainState, Updates, init_state, train_step
+from tdgan_jax.steps.tdgan_objective import Batch, draw_randomness
+from tests.steps.recording import ALL_DEVICE_COUNTS, RECORDING_DESCENT, assert_same_training
+from tests.steps.test_tdgan import tiny_setup
 
-ALL = Updates(True, True, True)
+STEPS = 5
+LAYOUTS = [(2, "shard_map"), (4, "pmap"), (8, "shard_map")]
+if os.environ.get("ALL_DEVICE_COUNTS"):
+    LAYOUTS = ALL_DEVICE_COUNTS
 
 
-@cache
-def one_step(num_devices: int, mapping: str):
-    setup, state = tiny_setup()
-    setup = setup._replace(axis_name=BATCH_AXIS)
-    mesh = make_mesh(jax.devices()[:num_devices])
-
-    def step(state, batch, key):
-        return train_step(setup, ALL, state, batch, draw_randomness(key, batch.position, (2, 2, 4)))
-
-    # The step consumes its state; the original must survive.
-    own = jax.tree.map(np.array, state)
-    compiled = parallel_train_step(step, mesh, mapping=mapping)
-    return jax.device_get(
-        compiled(replicate(own, mesh), shard_batch(tiny_batch(), mesh), jax.random.key(1))
+def batch_of_eight() -> Batch:
+    """The last example is padding."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2, 8, 32, 32, 1), dtype=np.uint8)
+    return Batch(
+        face_image=images[0],
+        face_identity=np.array([0, 1, 2, 1, 0, 0, 2, 1], np.int32),
+        expression_image=images[1],
+        expression_label=np.array([0, 3, 6, 3, 1, 2, 4, 5], np.int32),
+        weight=np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32) * 8 / 7,
+        position=np.arange(8, dtype=np.int32),
     )
 
 
-@pytest.mark.parametrize("mapping", ["shard_map", "pmap"])
-def test_four_devices_give_the_raw_gradients_losses_and_parameters_of_one(mapping):
-    (expected, expected_metrics), (state, metrics) = one_step(1, "shard_map"), one_step(4, mapping)
-    assert metrics.keys() == expected_metrics.keys()
-    for name, value in expected_metrics.items():
-        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
-    for name, recorded in expected.optimizer_states.items():
-        for part in ("gradient", "after_sgd"):
-            assert_close(getattr(state.optimizer_states[name], part), getattr(recorded, part), name)
-        assert_adam_step_agrees(
-            state.parameters[name], expected.parameters[name], recorded.gradient, name
-        )
+@cache
+def trained(
+    num_devices: int, mapping: str, precision: str = "float32"
+) -> list[tuple[TrainState, dict]]:
+    """State and metrics after each of five steps, all networks updated in each."""
+    setup, state = tiny_setup(precision)
+    optimizers = dict.fromkeys(setup.optimizers, RECORDING_DESCENT)
+    setup = setup._replace(axis_name=BATCH_AXIS, optimizers=optimizers)
+    mesh = make_mesh(jax.devices()[:num_devices])
+
+    def step(state, batch, key):
+        step_key = jax.random.fold_in(key, state.step)
+        randomness = draw_randomness(step_key, batch.position, (2, 2, 4))
+        return train_step(setup, Updates(True, True, True), state, batch, randomness)
+
+    compiled = parallel_train_step(step, mesh, mapping=mapping)
+    # The step consumes its state; the original must survive.
+    state = replicate(jax.tree.map(np.array, init_state(state.parameters, optimizers)), mesh)
+    batch, key = shard_batch(batch_of_eight(), mesh), jax.random.key(1)
+    after = []
+    for _ in range(STEPS):
+        state, metrics = compiled(state, batch, key)
+        after.append(jax.device_get((state, metrics)))
+    return after
 
 
-def assert_close(ours, theirs, name: str) -> None:
-    """Float32 sums in another order: relative to each value, or to the network's largest one.
-
-    Gradients in front of an instance norm cancel almost to zero, which leaves rounding alone.
-    """
-    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(theirs))
-    for value, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(value, reference, rtol=1e-4, atol=1e-5 * largest, err_msg=name)
+@pytest.mark.parametrize(("num_devices", "mapping"), LAYOUTS)
+def test_devices_give_the_raw_gradients_losses_and_parameters_of_one(num_devices, mapping):
+    expected = trained(1, "shard_map")
+    assert_same_training(trained(num_devices, mapping), expected)
+    # The draws differ from step to step, and the training moves.
+    assert expected[0][1]["generator"] != expected[1][1]["generator"]
 
 
-def assert_adam_step_agrees(ours, theirs, gradient, name: str) -> None:
-    """Adam's first step is the sign of the gradient: compared where rounding does not decide it."""
-    leaves = zip(*(jax.tree.leaves(tree) for tree in (ours, theirs, gradient)), strict=True)
-    for value, reference, slope in leaves:
-        clear = np.abs(slope) > 1e-3 * np.abs(slope).max()
-        np.testing.assert_allclose(
-            value[clear], reference[clear], rtol=1e-4, atol=1e-6, err_msg=f"{name} Adam"
-        )
-
-
-def test_pmap_equals_shard_map_on_one_device():
-    (expected, _), (state, _) = one_step(1, "shard_map"), one_step(1, "pmap")
-    for name in expected.parameters:
-        assert_close(
-            state.optimizer_states[name].gradient, expected.optimizer_states[name].gradient, name
-        )
+def test_in_bfloat16_the_losses_stay_near():
+    exact, rounded = (trained(1, "shard_map", kind) for kind in ("float32", "bfloat16"))
+    differences = {}
+    for step, ((_, expected), (state, metrics)) in enumerate(zip(exact, rounded, strict=True)):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {"float32", "int32"}
+        for name in (name for name in expected if not name.endswith("accuracy")):
+            differences[step, name] = abs(float(metrics[name] / expected[name]) - 1)
+    # Of the first step all losses; norms over maps of 2x2 pixels spread the rounding later on.
+    limits = {(step, name): 0.08 for step, name in differences if step == 0 or name == "generator"}
+    assert not {key: differences[key] for key, limit in limits.items() if differences[key] > limit}
+    assert differences[0, "generator"] > 0
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused_with_both_numbers():
-    with pytest.raises(UserError, match="batch of 6 cannot be divided among 4 devices"):
+    with pytest.raises(UserError, match="batch of 6 cannot be divided among 8 devices"):
         check_batch_size(6, make_mesh())
 
 
 def test_an_unknown_mapping_is_refused():
     with pytest.raises(UsageError, match="known: shard_map, pmap"):
         parallel_train_step(lambda *_: None, make_mesh(), mapping="xmap")
+
+
+@pytest.mark.parametrize(
+    ("cores", "num_devices", "keeps_ynnpack"),
+    [({0}, 1, True), ({0, 3}, 1, False), ({0, 3}, 2, True)],
+)
+def test_ynnpack_stays_where_a_device_has_one_core(cores, num_devices, keeps_ynnpack, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: cores, raising=False)
+    monkeypatch.setattr("jax.local_device_count", lambda: num_devices)
+    assert (compiler_options.__wrapped__() == {}) is keeps_ynnpack

@@ -5,9 +5,11 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
+from tdgan_jax.models.execution import set_execution
 from tdgan_jax.models.tdgan import make_tdgan
 from tdgan_jax.steps.tdgan import (
     GENERATOR,
@@ -29,7 +31,7 @@ from tdgan_jax.steps.tdgan_objective import (
 )
 from tdgan_jax.torch_weights.tdgan import tdgan_from_torch
 from tests import golden_tdgan as golden
-from tests.steps.recording import recording_optimizer
+from tests.steps.recording import recording_adam
 
 ALL = Updates(generator=True, face_discriminator=True, expression_discriminator=True)
 GOLDEN_NAMES = {
@@ -79,7 +81,7 @@ def test_two_steps_at_full_size_have_the_golden_numbers():
         lambda: make_tdgan(num_identities=20, num_expressions=7, rngs=nnx.Rngs(0))
     )
     definitions, shapes = split_networks(networks)
-    optimizers = {name: recording_optimizer(1e-4) for name in definitions._fields}
+    optimizers = {name: recording_adam(1e-4) for name in definitions._fields}
     setup = Setup(definitions, Objective(), optimizers, axis_name=None)
     state = init_state(tdgan_from_torch(golden.golden_weights(), shapes), optimizers)
     batch = golden_batch()
@@ -127,7 +129,7 @@ def assert_real_losses_before(definitions, state: TrainState, batch: Batch) -> N
 
 
 @cache
-def tiny_setup() -> tuple[Setup, TrainState]:
+def tiny_setup(precision: str = "float32") -> tuple[Setup, TrainState]:
     networks = make_tdgan(
         num_identities=3,
         num_expressions=7,
@@ -138,8 +140,9 @@ def tiny_setup() -> tuple[Setup, TrainState]:
         num_residual_convolutions=1,
         rngs=nnx.Rngs(0),
     )
+    set_execution(networks, precision=precision)
     definitions, parameters = split_networks(networks)
-    optimizers = {name: recording_optimizer(1e-3) for name in definitions._fields}
+    optimizers = {name: recording_adam(1e-3) for name in definitions._fields}
     state = init_state(parameters, optimizers)
     return Setup(definitions, Objective(), optimizers, axis_name=None), state
 
@@ -314,3 +317,12 @@ def test_optimizers_are_adam_with_pytorchs_defaults():
     mean = 0.9 * 0.1 * 3.0 / (1 - 0.9**2)
     deviation = (0.999 * 0.001 * 9.0 / (1 - 0.999**2)) ** 0.5
     np.testing.assert_allclose(change["w"][0], -0.1 * mean / deviation, rtol=1e-4)
+
+
+def test_a_network_without_a_learning_rate_stays_as_it_is():
+    optimizer = make_optimizers({"decoder": 0.0})["decoder"]
+    parameters = {"w": jnp.ones(2)}
+    state = optimizer.init(parameters)
+    assert not jax.tree.leaves(state)
+    change, _ = optimizer.update({"w": jnp.array([3.0, -1.0])}, state, parameters)
+    np.testing.assert_array_equal(optax.apply_updates(parameters, change)["w"], parameters["w"])

@@ -88,6 +88,35 @@ def test_single_runs_are_compared_on_the_same_people(runs):
     assert alone is not None and (alone.num_pairs, alone.low) == (1, None)
 
 
+def test_folds_are_compared_with_the_corrected_interval(tmp_path):
+    data = {"num_folds": 3, "validation": "none"}
+    folds = [
+        finish_run(
+            tmp_path / f"{name}_{fold}",
+            seed=fold,
+            skill=skill,
+            name=name,
+            data=data | {"fold": fold},
+        )
+        for name, skill in (("plain", 0.6), ("better", 0.8))
+        for fold in range(3)
+    ]
+    for run in folds:  # one seed each, whatever made their answers differ
+        config = run_folder.read_json(run / "config.json")
+        run_folder.write_json(run / "config.json", config | {"seed": 0})
+    groups = repetitions({run.name: read_run(run) for run in folds})
+    assert [group.test_over_train for group in groups] == [0.5, 0.5]
+    found = compared(*groups)
+    values = [list(group.accuracy.values()) for group in groups]
+    differences = np.subtract(values[1], values[0])
+    deviation = np.std(differences, ddof=1)
+    reach = 4.302653 * deviation * np.sqrt(1 / 3 + 1 / 2)
+    assert found is not None and found.unit == "fold"
+    assert found.high == pytest.approx(differences.mean() + reach)
+    text, _ = parsed(write_report(folds, tmp_path / "report.html"))
+    assert "corrected resampled t-test" in text and f"{found.low:+.3f} to {found.high:+.3f}" in text
+
+
 def probed(accuracy):
     result = {"accuracy": accuracy, "chance": 0.25, "information": accuracy / 2}
     return {"linear": result, "mlp": result}

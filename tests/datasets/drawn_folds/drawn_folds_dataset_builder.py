@@ -52,7 +52,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     pixels[2 * label : 2 * label + 2] = 255
                 image = io.BytesIO()
                 Image.fromarray(pixels).save(image, "PNG")
-                file = f"p{person}/{fold}_{label}.png"
+                # A number at the end would make frames of one sequence of them.
+                file = f"p{person}/{fold}_{label}.drawn.png"
                 yield (
                     file,
                     {

@@ -1,0 +1,131 @@
+"""Times drawing: the expressions of some faces put on others, by TDGAN at the paper's size.
+
+    python benchmarks/generation.py --torch
+
+Both encoders, the noise and the decoder, as `Model.transfer` runs them on decoded faces; the torch
+twin has the same weights, batches and threads, and both take turns. The weights are random, unless
+`--model` names a trained one. One JSON object goes to stdout.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import environment
+from tdgan_jax.torch_weights.optional_packages import require_torch
+from tdgan_jax.torch_weights.state_files import to_tensors
+from tdgan_jax.torch_weights.tdgan import FILE_STEMS, torch_from_tdgan
+from tdgan_jax.trained_models.families import StoredModel
+from tdgan_jax.trained_models.opening import open_model
+from tdgan_jax.trained_models.tdgan_model import TdganModel
+
+if __package__:
+    from benchmarks.recognition import paper_sized_model
+    from benchmarks.train_step import fastest_seconds, use_threads
+else:  # Run as a script: this folder is on the path, the repository's root need not be.
+    from recognition import paper_sized_model
+    from train_step import fastest_seconds, use_threads
+
+Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def make_twin(stored: StoredModel, threads: int) -> Transfer:
+    """The torch twin with a model's weights: faces, expressions and noise `[N, ...]` to images.
+
+    Raises:
+        UserError: If PyTorch is missing.
+    """
+    torch = require_torch("--torch")
+    from tdgan_jax.torch_weights.tdgan_torch import make_networks
+
+    torch.set_num_threads(threads)
+    state_dicts = torch_from_tdgan(stored.parameters).items()
+    weights = {FILE_STEMS[name]: to_tensors(state_dict) for name, state_dict in state_dicts}
+    generator = make_networks(weights, {"architecture": stored.description.architecture}).generator
+
+    def transfer(*arrays: np.ndarray) -> np.ndarray:
+        face, expression, noise = (
+            torch.from_numpy(array).permute(0, 3, 1, 2).contiguous() for array in arrays
+        )
+        with torch.inference_mode():
+            features = generator.enc_ER(expression), generator.enc_FR(face)
+            return generator.dec(*features, noise).permute(0, 2, 3, 1).numpy()
+
+    return transfer
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Times everything that the command line asks for.
+
+    Raises:
+        UserError: If the request cannot be measured here.
+    """
+    if args.batch_size < 1 or args.repeats < 1:
+        raise UsageError("--batch-size and --repeats must be at least 1")
+    threads = use_threads(args.threads)
+    stored = paper_sized_model() if args.model is None else open_model(args.model)
+    if stored.description.family != "tdgan":
+        raise UsageError(f"{args.model} holds no TDGAN, which alone puts expressions on faces")
+    model: Any = TdganModel(stored)
+    random = np.random.default_rng(0)
+    side, channels = model.image_size_px, stored.description.architecture["image_channels"]
+    size = (args.batch_size, side, side, channels)
+    faces, expressions = random.random((2, *size), np.float32)
+    noise = random.random((args.batch_size, *model.noise_shape), np.float32)
+    calls: dict[Hashable, Callable[[], Any]] = {
+        "jax": lambda: model.transfer(faces, expressions, noise=noise)
+    }
+    twin = make_twin(stored, threads) if args.torch else None
+    if twin is not None:
+        calls["torch"] = lambda: twin(faces, expressions, noise)
+    seconds = fastest_seconds(calls, args.repeats)
+    known = environment(jax.devices())
+    result = {
+        "model": args.model or "the paper's sizes, random weights",
+        "image_size_px": side,
+        "batch_size": args.batch_size,
+        "threads": threads,
+        "device": ", ".join(known["device_kinds"]),
+        "images_per_second": args.batch_size / seconds["jax"],
+    }
+    if twin is not None:
+        result["torch"] = args.batch_size / seconds["torch"]
+        result["ratio"] = seconds["torch"] / seconds["jax"]
+        difference = model.transfer(faces, expressions, noise=noise)
+        result["largest_difference"] = float(
+            np.abs(difference - twin(faces, expressions, noise)).max()
+        )
+    return result | {"versions": known["packages"], "git_commit": known["git_commit"]}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one measurement as JSON.
+
+    Args:
+        arguments: The command line without the program's name; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 impossible here, 2 wrong use.
+    """
+    parser = argparse.ArgumentParser(description="Times drawing faces with other expressions.")
+    parser.add_argument("--model", metavar="M", help="a run, an export or an imported folder")
+    parser.add_argument("--batch-size", type=int, default=32, help="pictures (default: 32)")
+    parser.add_argument("--torch", action="store_true", help="time the torch twin beside it")
+    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed passes (default: 3)")
+    try:
+        print(json.dumps(measure(parser.parse_args(arguments)), indent=1))
+    except UserError as error:
+        print(f"generation.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""How a training step's time and memory grow with batch, image size and number of devices.
+
+    python benchmarks/growth.py --config configs/tdgan_fer2013.py:cpu
+
+One of the three is changed at a time, the others stay at the first value of their list. On the CPU
+there is a device for every core, so that two devices share what one has alone. The step is the one
+that updates the generator alone, the input random. One JSON object goes to stdout; memory is what a
+device's compiled step plans.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from tdgan_jax.cli.train import overrides_from
+from tdgan_jax.configuration import load_config
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import environment
+from tdgan_jax.steps.families import make_family
+from tdgan_jax.steps.parallel import check_batch_size, make_mesh
+
+if __package__:
+    from benchmarks.train_step import JaxTraining, fastest_seconds, random_batch, use_threads
+else:  # Run as a script: this folder is on the path, the repository's root need not be.
+    from train_step import JaxTraining, fastest_seconds, random_batch, use_threads
+
+NUM_IDENTITIES, NUM_EXPRESSIONS = 20, 7
+
+
+def measure_point(
+    config: ConfigDict, batch_size: int, image_size_px: int, num_devices: int, repeats: int
+) -> dict[str, Any]:
+    """Time and memory of the step at one point.
+
+    Raises:
+        UserError: If the batch cannot be divided among the devices.
+    """
+    with config.unlocked():
+        config.model.image_size_px = image_size_px
+    mesh = make_mesh(jax.devices()[:num_devices])
+    check_batch_size(batch_size, mesh)
+    names = (tuple(map(str, range(count))) for count in (NUM_IDENTITIES, NUM_EXPRESSIONS))
+    family = make_family(config, *names)
+    batch = random_batch(config, batch_size, NUM_IDENTITIES, NUM_EXPRESSIONS)
+    training = JaxTraining(config, family, mesh, batch)
+    updates = family.updates_due(1, 1)
+    compiled = training.compile(updates)
+    seconds = fastest_seconds({"step": lambda: training.step(updates)}, repeats)["step"]
+    return {
+        "batch_size": batch_size,
+        "image_size_px": image_size_px,
+        "num_devices": num_devices,
+        "seconds_per_step": seconds,
+        "images_per_second": batch_size / seconds,
+        "memory_bytes": compiled.memory_bytes,
+        "compile_seconds": compiled.compile_seconds,
+    }
+
+
+def points(args: argparse.Namespace) -> list[tuple[int, int, int]]:
+    """Batch size, image size and number of devices of each measurement, the common one once."""
+    lists = (args.batch_sizes, args.image_sizes, args.devices)
+    first = tuple(values[0] for values in lists)
+    varied = [
+        (*first[:place], value, *first[place + 1 :])
+        for place, values in enumerate(lists)
+        for value in values
+    ]
+    return list(dict.fromkeys(varied))
+
+
+def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
+    """Compiles and times the step at every point.
+
+    Raises:
+        UserError: If a point cannot be measured here.
+    """
+    if args.repeats < 1:
+        raise UsageError("--repeats must be at least 1")
+    threads = use_threads(args.threads)
+    # Before the first look at a device: the CPU has one unless more are asked for.
+    jax.config.update("jax_num_cpu_devices", threads)
+    jax.config.update("jax_enable_compilation_cache", False)
+    available = len(jax.devices())
+    known = environment(jax.devices())
+    return {
+        "config": config.name,
+        "threads": threads,
+        "device": ", ".join(known["device_kinds"]),
+        "precision": config.precision,
+        "points": [
+            measure_point(config, *point, args.repeats)
+            for point in points(args)
+            if point[2] <= available
+        ],
+        "versions": known["packages"],
+        "git_commit": known["git_commit"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one measurement as JSON.
+
+    Args:
+        arguments: The command line without the program's name; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 impossible here, 2 wrong use.
+    """
+    parser = argparse.ArgumentParser(description="Measures how a step grows.")
+    parser.add_argument(
+        "--config", default="configs/tdgan_fer2013.py:cpu", metavar="FILE[:VARIANT]"
+    )
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 4, 64])
+    parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 128], metavar="PX")
+    parser.add_argument("--devices", type=int, nargs="+", default=[1, 2], metavar="N")
+    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed steps (default: 3)")
+    args, fields = parser.parse_known_args(arguments)
+    try:
+        print(json.dumps(measure(load_config(args.config, overrides_from(fields)), args), indent=1))
+    except UserError as error:
+        print(f"growth.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Times the feeds of training batches: decoded images in memory to batches on the device.
+
+    python benchmarks/input_pipeline.py
+
+The images are random, of the sizes of the papers' configurations: TDGAN's pairs of 128x128 gray
+pixels, cropped from larger ones and mirrored, and IF-GAN's 224x224 colour images, which are turned
+as well. A feed must make images faster than the step of the same system consumes them.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from tdgan_jax.data.average_feed import AverageFaceFeed
+from tdgan_jax.data.average_identity import AverageFaces
+from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.pipeline import Feed, PairFeed
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import environment
+from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
+
+if __package__:
+    from benchmarks.train_step import use_threads
+else:  # Run as a script: this folder is on the path, the repository's root need not be.
+    from train_step import use_threads
+
+NUM_EXPRESSIONS = 7
+# Sides of the decoded images and of what the networks see.
+TDGAN_SIZES_PX, IFGAN_SIZES_PX = (144, 128), (256, 224)
+
+
+def random_examples(count: int, side_px: int, channels: int) -> Examples:
+    """Noise with labels, one person an image."""
+    random = np.random.default_rng(0)
+    names = tuple(f"{i:05d}" for i in range(count))
+    return Examples(
+        images=list(random.integers(256, size=(count, side_px, side_px, channels), dtype=np.uint8)),
+        expressions=np.arange(count, dtype=np.int32) % NUM_EXPRESSIONS,
+        expression_names=tuple(map(str, range(NUM_EXPRESSIONS))),
+        identities=np.arange(count, dtype=np.int32),
+        identity_names=names,
+        groups=np.array(names),
+        files=np.array(names),
+        duplicated_in_train=None,
+    )
+
+
+def tdgan_feed(count: int, batch_size: int) -> Feed:
+    """TDGAN's pairs, with the papers' crop and mirroring."""
+    decoded, seen = TDGAN_SIZES_PX
+    examples = random_examples(count, decoded, 1)
+    return PairFeed(examples, examples, image_size_px=seen, batch_size=batch_size, seed=0)
+
+
+def ifgan_feed(count: int, batch_size: int) -> Feed:
+    """IF-GAN's images with their average faces."""
+    decoded, seen = IFGAN_SIZES_PX
+    examples = random_examples(count, decoded, 3)
+    faces = AverageFaces(
+        images=np.stack(examples.images[:NUM_EXPRESSIONS]),
+        counts=np.full(NUM_EXPRESSIONS, count),
+        names=examples.expression_names,
+        checksum="",
+    )
+    return AverageFaceFeed(examples, faces, image_size_px=seen, batch_size=batch_size, seed=0)
+
+
+def images_per_second(feed: Feed, repeats: int) -> float:
+    """Examples a second over an epoch, the last array on the device; the best of the epochs."""
+    mesh = make_mesh()
+    best = 0.0
+    for epoch in range(repeats + 1):
+        start = time.perf_counter()
+        count = 0
+        for batch in feed.batches(epoch):
+            jax.block_until_ready(shard_batch(batch, mesh))
+            count += feed.batch_size
+        if epoch:  # the first one warms up
+            best = max(best, count / (time.perf_counter() - start))
+    return best
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Times both feeds.
+
+    Raises:
+        UserError: If the request is impossible.
+    """
+    if args.repeats < 1 or not 1 <= args.batch_size <= args.images:
+        raise UsageError("--repeats and --batch-size must be at least 1, --images a batch")
+    threads = use_threads(args.threads)
+    check_batch_size(args.batch_size, make_mesh())
+    feeds = {"tdgan": tdgan_feed, "ifgan": ifgan_feed}
+    known = environment(jax.devices())
+    return {
+        "batch_size": args.batch_size,
+        "threads": threads,
+        "device": ", ".join(known["device_kinds"]),
+        "images_per_second": {
+            name: images_per_second(make(args.images, args.batch_size), args.repeats)
+            for name, make in feeds.items()
+        },
+        "versions": known["packages"],
+        "git_commit": known["git_commit"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one measurement as JSON.
+
+    Args:
+        arguments: The command line without the program's name; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 impossible here, 2 wrong use.
+    """
+    parser = argparse.ArgumentParser(description="Times the feeds of training batches.")
+    parser.add_argument("--images", type=int, default=512, help="in an epoch (default: 512)")
+    parser.add_argument("--batch-size", type=int, default=32, help="default: 32")
+    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="timed epochs (default: 3)")
+    args = parser.parse_args(arguments)
+    try:
+        print(json.dumps(measure(args), indent=1))
+    except UserError as error:
+        print(f"input_pipeline.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

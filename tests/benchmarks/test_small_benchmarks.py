@@ -1,0 +1,50 @@
+"""What compiles little: the others are run by their own tests, or by hand."""
+
+import json
+from argparse import Namespace
+
+import pytest
+
+from benchmarks import fold_strategies, growth, input_pipeline
+from benchmarks.torch_variants import use_variant
+
+
+def test_the_feeds_make_images(capsys):
+    assert input_pipeline.main(["--images=16", "--batch-size=8", "--repeats=1"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["images_per_second"].keys() == {"tdgan", "ifgan"}
+    assert min(result["images_per_second"].values()) > 0
+
+
+def test_a_batch_larger_than_an_epoch_is_one_line(capsys):
+    assert input_pipeline.main(["--images=4", "--batch-size=8"]) == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_folds_are_divided_among_the_devices(capsys, monkeypatch):
+    monkeypatch.setattr("jax.config.update", lambda *_: None)  # the devices are there already
+    arguments = ["--config", "configs/tdgan_yale.py:tiny", "--folds=3"]
+    assert fold_strategies.main(arguments) == 2
+    assert "--folds must be a multiple of the 8 devices" in capsys.readouterr().err
+
+
+def test_one_thing_grows_at_a_time():
+    lists = Namespace(batch_sizes=[16, 4], image_sizes=[64, 128], devices=[1, 2])
+    assert growth.points(lists) == [(16, 64, 1), (4, 64, 1), (16, 128, 1), (16, 64, 2)]
+
+
+@pytest.mark.parametrize(
+    ("variant", "dtype"), [("channels_last", "float32"), ("bfloat16", "bfloat16")]
+)
+def test_torchs_variants_do_what_they_say(variant, dtype):
+    torch = pytest.importorskip("torch", reason="the torch twins need the extra [torch]")
+    network = torch.nn.Conv2d(4, 8, 3)
+    seen = []
+
+    def step(images):
+        seen.append(images.is_contiguous(memory_format=torch.channels_last))
+        return network(images)
+
+    output = use_variant(variant, [network], step)(torch.ones(2, 4, 8, 8))
+    assert seen == [True] and str(output.dtype) == f"torch.{dtype}"
+    assert network.weight.is_contiguous(memory_format=torch.channels_last)
