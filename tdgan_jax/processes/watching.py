@@ -95,7 +95,8 @@ def _work_among_others(line: Line, name: str, work: Callable[[Callable[[], None]
         code = work(lambda: line.tell(Line.MET))
     except UserError as error:
         line.tell(Line.SAID)
-        _say(f"{name}: {error}")
+        # Errors of several processes say themselves whose they are.
+        _say(str(error) if str(error).startswith("process ") else f"{name}: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
         line.tell(Line.SAID)
