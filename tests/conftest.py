@@ -41,10 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def four_devices() -> Iterator[None]:
     """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
     from tdgan_jax import train
+    from tdgan_jax.evaluation import runs
     from tdgan_jax.steps.parallel import make_mesh
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
+        for module in (train, runs):
+            patch.setattr(module, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
         yield
 
 
