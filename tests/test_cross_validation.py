@@ -26,6 +26,8 @@ from tdgan_jax.run_folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.train import Interrupted
 
+pytestmark = pytest.mark.usefixtures("four_devices")
+
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_yale.py:tiny"
 # Without updates of the generator a step compiles in a third of the time; what it does to the
