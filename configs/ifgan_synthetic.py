@@ -4,8 +4,8 @@
 
 Trains on drawn people, tests on others. Variants: "" is the demo for two CPU cores (ResNet-18 of a
 quarter of the width, small U-Net, 48x48 pixels), "baseline" and "without_attention" are the paper's
-ablations of it, "tiny" is for tests. Test accuracy on unseen people, seed 0: 0.711 on
-two cores in five minutes, 0.556 on one core.
+ablations of it, "tiny" is for tests. Test accuracy on unseen people, three seeds: 0.633 ± 0.014,
+"baseline" 0.649 ± 0.014, "without_attention" 0.644 ± 0.053; five minutes on two cores.
 """
 
 from ml_collections import ConfigDict
