@@ -8,8 +8,8 @@ The AT&T faces are loaded, so that the batches are TDGAN's, and not looked at. V
 the data, updates, augmentation and selection of TDGAN's variant of the same name: "" is the full
 size for an accelerator (not yet measured), "cpu" a reduced width for two cores (0.477, six minutes
 on one), "tiny" for tests; and "pretrained", the recogniser that comes with the package: half the
-width, 24 epochs, averaged weights, smoothed labels (0.567 and 0.564 with seeds 0 and 1, half an hour
-on one core).
+width, 24 epochs, averaged weights, smoothed labels (0.567 and 0.564 with seeds 0 and 1, half an
+hour on one core).
 """
 
 from ml_collections import ConfigDict
