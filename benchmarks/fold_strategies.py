@@ -122,8 +122,10 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         UserError: If the request cannot be measured here.
     """
     threads = use_threads(args.threads)
-    # Before the first look at a device: the CPU has one unless more are asked for.
-    jax.config.update("jax_num_cpu_devices", threads)
+    # Before the first look at a device: the CPU has one unless more are asked for. As many as the
+    # folds can share equally.
+    shared = max(count for count in range(1, threads + 1) if max(args.folds, 1) % count == 0)
+    jax.config.update("jax_num_cpu_devices", shared)
     if args.folds % len(jax.devices()) or args.repeats < 1:
         raise UsageError(
             f"--folds must be a multiple of the {len(jax.devices())} devices, "

@@ -49,6 +49,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     args = parser.parse_args()
 
+    if args.yale is not None and not zipfile.is_zipfile(args.yale):
+        raise UserError(f"--yale: {args.yale} is no zip file")
     model: Any = tdgan_jax.load(args.model)
     builder = open_dataset("fer2013", args.fer2013, args.data_dir)
     examples = with_expression(load_examples(builder, args.split, np.asarray))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
@@ -37,7 +38,9 @@ def check_classifier_run(config: Config) -> None:
             )
 
 
-def with_classifier_weights(config: Config, expression_names: tuple[str, ...], state: Any) -> Any:
+def with_classifier_weights(
+    config: Config, expression_names: tuple[str, ...], state: Any, mesh: Mesh
+) -> Any:
     """A new TDGAN's state whose expression encoder and head are a classifier's.
 
     The expression discriminator, which learns from real images alone and has the same form, begins
@@ -47,6 +50,7 @@ def with_classifier_weights(config: Config, expression_names: tuple[str, ...], s
         config: The configuration; `training.classifier_run` names the run folder.
         expression_names: Names of the classes in the new model's order.
         state: The state of a new run, on the host. The optimiser's state is that of all weights.
+        mesh: The devices of the run: each process reads the weights onto its own.
 
     Returns:
         The state, on the host.
@@ -56,7 +60,7 @@ def with_classifier_weights(config: Config, expression_names: tuple[str, ...], s
         UsageError: If it has other classes.
     """
     folder = config.training.classifier_run
-    run = open_selected_run(Path(folder))
+    run = open_selected_run(Path(folder), mesh=mesh)
     if run.expression_names != expression_names:
         raise UsageError(
             f"training.classifier_run: the classes of {folder} are "

@@ -152,7 +152,9 @@ def open_run(
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     connect(mesh)
-    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
+    # Process 0 says for all: others may not see the folder, which is found out below.
+    stored = Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True)
+    if from_first(lambda: stored.latest_step() is None):
         all_or_none(partial(check_given_weights, config))
         all_or_none(partial(check_classifier_run, config))
     # The others read the average faces that process 0 has made.
@@ -245,7 +247,9 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     elif family.with_given_weights is not None:
         state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
     elif config.training.get("classifier_run"):
-        taken = with_classifier_weights(config, data.expression_names, jax.device_get(state))
+        taken = with_classifier_weights(
+            config, data.expression_names, jax.device_get(state), program.mesh
+        )
         state = replicate(taken, program.mesh)
 
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch

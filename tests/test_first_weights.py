@@ -13,6 +13,7 @@ from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.first_weights import check_classifier_run, with_classifier_weights
+from tdgan_jax.steps.parallel import make_mesh
 from tests.tiny_tdgan import random_parameters, tiny_config
 
 
@@ -44,7 +45,10 @@ def test_expression_branch_and_judge_begin_with_the_classifiers_weights(classifi
     config = started(classifier_run)
     check_classifier_run(config)
     fresh = jax.tree.map(np.zeros_like, random_parameters(tiny_config()))
-    found = with_classifier_weights(config, BASIC_EXPRESSIONS, State(parameters=fresh)).parameters
+    state = with_classifier_weights(
+        config, BASIC_EXPRESSIONS, State(parameters=fresh), make_mesh(jax.devices()[:2])
+    )
+    found = state.parameters
     assert jax.tree.structure(found) == jax.tree.structure(fresh)
     expected = random_parameters(load_config("configs/classifier_synthetic.py:tiny"))
     judge = found["expression_discriminator"]
@@ -71,5 +75,8 @@ def test_a_run_that_does_not_fit_is_refused_before_anything_is_trained(classifie
         check_classifier_run(started(tmp_path))
     with pytest.raises(UsageError, match="those of the data happiness, sadness"):
         with_classifier_weights(
-            started(classifier_run), ("happiness", "sadness"), State(parameters={})
+            started(classifier_run),
+            ("happiness", "sadness"),
+            State(parameters={}),
+            make_mesh(jax.devices()[:1]),
         )

@@ -6,7 +6,6 @@ tried by `benchmarks/processes.py`.
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -103,17 +102,6 @@ def wait_for_step(workdir: Path, step: int, processes: list[subprocess.Popen]) -
             return
         time.sleep(0.01)
     raise AssertionError(f"step {step} never came: {outcomes(processes, timeout_s=1)}")
-
-
-def child_of(process: subprocess.Popen) -> int:
-    """The process that trains; the one that was started waits for it."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(children[0])
-
-
-def kill_child(process: subprocess.Popen) -> None:
-    """Kills the process that trains."""
-    os.kill(child_of(process), signal.SIGKILL)
 
 
 def last_state(workdir: Path) -> tuple[dict, list[np.ndarray]]:

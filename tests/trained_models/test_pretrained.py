@@ -66,7 +66,7 @@ def test_it_draws_the_expression_of_one_picture_on_another(model):
     assert np.abs(images[0] - images[1]).mean() > 1e-3
 
 
-def test_every_command_uses_it_unless_told_otherwise(tmp_path):
+def test_predict_and_transfer_use_it_unless_told_otherwise(tmp_path):
     picture = tmp_path / "face.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(picture)
     out = tmp_path / "rows.csv"
