@@ -19,8 +19,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=PRETRAINED,
         metavar="M",
-        help="a run folder, an export or an imported folder (default: the weights that come with "
-        "the package)",
+        help="a run folder, an export or an imported folder (default: pretrained, the weights "
+        "that come with the package)",
     )
     parser.add_argument(
         "--detect",

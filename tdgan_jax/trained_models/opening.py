@@ -42,7 +42,9 @@ def open_model(source: str | Path) -> StoredModel:
     if (folder / MODEL_FILE).is_file():
         return open_export(folder)
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}; give a run folder, an export or an import")
+        raise UserError(
+            f"there is no folder {folder}; give a run folder, an export, an import or pretrained"
+        )
     if not is_run_folder(folder):
         raise UserError(
             f"{folder} is no model: it holds neither {MODEL_FILE} nor a run. Weights from "
