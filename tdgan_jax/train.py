@@ -152,9 +152,7 @@ def open_run(
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     connect(mesh)
-    # Process 0 says for all: others may not see the folder, which is found out below.
-    stored = Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True)
-    if from_first(lambda: stored.latest_step() is None):
+    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
         all_or_none(partial(check_given_weights, config))
         all_or_none(partial(check_classifier_run, config))
     # The others read the average faces that process 0 has made.
