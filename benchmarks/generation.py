@@ -8,7 +8,6 @@ twin has the same weights, batches and threads, and both take turns. The weights
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -16,21 +15,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
-from tdgan_jax.torch_weights.optional_packages import require_torch
-from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.torch_weights.tdgan import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.trained_models.families import StoredModel
 from tdgan_jax.trained_models.opening import open_model
 from tdgan_jax.trained_models.tdgan_model import TdganModel
 
 if __package__:
-    from benchmarks.recognition import paper_sized_model
-    from benchmarks.train_step import fastest_seconds, use_threads
+    from benchmarks.recognition import paper_sized_model, twin_generator
+    from benchmarks.train_step import fastest_seconds, print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from recognition import paper_sized_model
-    from train_step import fastest_seconds, use_threads
+    from recognition import paper_sized_model, twin_generator
+    from train_step import fastest_seconds, print_measurement, use_threads
 
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -41,13 +37,8 @@ def make_twin(stored: StoredModel, threads: int) -> Transfer:
     Raises:
         UserError: If PyTorch is missing.
     """
-    torch = require_torch("--torch")
-    from tdgan_jax.torch_weights.tdgan_torch import make_networks
-
-    torch.set_num_threads(threads)
-    state_dicts = torch_from_tdgan(stored.parameters).items()
-    weights = {FILE_STEMS[name]: to_tensors(state_dict) for name, state_dict in state_dicts}
-    generator = make_networks(weights, {"architecture": stored.description.architecture}).generator
+    generator = twin_generator(stored, threads)
+    import torch
 
     def transfer(*arrays: np.ndarray) -> np.ndarray:
         face, expression, noise = (
@@ -119,12 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--torch", action="store_true", help="time the torch twin beside it")
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed passes (default: 3)")
-    try:
-        print(json.dumps(measure(parser.parse_args(arguments)), indent=1))
-    except UserError as error:
-        print(f"generation.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    args = parser.parse_args(arguments)
+    return print_measurement("generation.py", lambda: measure(args))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ device's compiled step plans.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,15 +18,27 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh
 
 if __package__:
-    from benchmarks.train_step import JaxTraining, fastest_seconds, random_batch, use_threads
+    from benchmarks.train_step import (
+        JaxTraining,
+        fastest_seconds,
+        print_measurement,
+        random_batch,
+        use_threads,
+    )
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import JaxTraining, fastest_seconds, random_batch, use_threads
+    from train_step import (
+        JaxTraining,
+        fastest_seconds,
+        print_measurement,
+        random_batch,
+        use_threads,
+    )
 
 NUM_IDENTITIES, NUM_EXPRESSIONS = 20, 7
 
@@ -122,12 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps (default: 3)")
     args, fields = parser.parse_known_args(arguments)
-    try:
-        print(json.dumps(measure(load_config(args.config, overrides_from(fields)), args), indent=1))
-    except UserError as error:
-        print(f"growth.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_measurement(
+        "growth.py", lambda: measure(load_config(args.config, overrides_from(fields)), args)
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ updates. The torch twin has the step that the specification describes, with all 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.ifgan_family import ifgan_family
 from tdgan_jax.steps.ifgan_objective import Batch
@@ -27,9 +26,21 @@ from tdgan_jax.steps.parallel import check_batch_size, make_mesh
 from tdgan_jax.torch_weights.optional_packages import require_torch
 
 if __package__:
-    from benchmarks.train_step import TORCH_VARIANTS, JaxTraining, fastest_seconds, use_threads
+    from benchmarks.train_step import (
+        TORCH_VARIANTS,
+        JaxTraining,
+        fastest_seconds,
+        print_measurement,
+        use_threads,
+    )
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import TORCH_VARIANTS, JaxTraining, fastest_seconds, use_threads
+    from train_step import (
+        TORCH_VARIANTS,
+        JaxTraining,
+        fastest_seconds,
+        print_measurement,
+        use_threads,
+    )
 
 NUM_EXPRESSIONS = 7
 UPDATES = ()  # what every step of the family updates: all
@@ -164,12 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps (default: 3)")
     args, fields = parser.parse_known_args(arguments)
-    try:
-        print(json.dumps(measure(load_config(args.config, overrides_from(fields)), args), indent=1))
-    except UserError as error:
-        print(f"ifgan_step.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_measurement(
+        "ifgan_step.py", lambda: measure(load_config(args.config, overrides_from(fields)), args)
+    )
 
 
 if __name__ == "__main__":

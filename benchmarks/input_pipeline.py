@@ -8,7 +8,6 @@ as well. A feed must make images faster than the step of the same system consume
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -21,14 +20,14 @@ from tdgan_jax.data.average_feed import AverageFaceFeed
 from tdgan_jax.data.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import Feed, PairFeed
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 
 if __package__:
-    from benchmarks.train_step import use_threads
+    from benchmarks.train_step import print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import use_threads
+    from train_step import print_measurement, use_threads
 
 NUM_EXPRESSIONS = 7
 # Sides of the decoded images and of what the networks see.
@@ -126,12 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed epochs (default: 3)")
     args = parser.parse_args(arguments)
-    try:
-        print(json.dumps(measure(args), indent=1))
-    except UserError as error:
-        print(f"input_pipeline.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_measurement("input_pipeline.py", lambda: measure(args))
 
 
 if __name__ == "__main__":

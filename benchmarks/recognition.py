@@ -85,8 +85,8 @@ def paper_sized_model() -> StoredModel:
     return StoredModel(description, definitions, jax.tree.map(np.asarray, parameters))
 
 
-def make_twin(stored: StoredModel, threads: int, batch_size: int) -> Recogniser:
-    """The torch twin with a model's weights.
+def twin_generator(stored: StoredModel, threads: int) -> Any:
+    """The torch twin's generator with a model's weights.
 
     Raises:
         UserError: If PyTorch is missing.
@@ -97,7 +97,17 @@ def make_twin(stored: StoredModel, threads: int, batch_size: int) -> Recogniser:
     torch.set_num_threads(threads)
     state_dicts = torch_from_tdgan(stored.parameters).items()
     weights = {FILE_STEMS[name]: to_tensors(state_dict) for name, state_dict in state_dicts}
-    generator = make_networks(weights, {"architecture": stored.description.architecture}).generator
+    return make_networks(weights, {"architecture": stored.description.architecture}).generator
+
+
+def make_twin(stored: StoredModel, threads: int, batch_size: int) -> Recogniser:
+    """The torch twin of a model's recogniser.
+
+    Raises:
+        UserError: If PyTorch is missing.
+    """
+    generator = twin_generator(stored, threads)
+    import torch
 
     def recognise_batch(images: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()

@@ -414,6 +414,24 @@ def _torch_figures(
     }
 
 
+def print_measurement(script: str, measured: Callable[[], dict[str, Any]]) -> int:
+    """Prints what a benchmark measures as JSON, or why it cannot, as one line on stderr.
+
+    Args:
+        script: Name of the script, for the line.
+        measured: Does the work; a `UserError` says why it cannot be done.
+
+    Returns:
+        The exit code: 0 done, 1 impossible here, 2 wrong use.
+    """
+    try:
+        print(json.dumps(measured(), indent=1))
+    except UserError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -455,13 +473,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, unknown = _parser().parse_known_args(arguments)
     if args.torch == []:
         args.torch = ["eager"]
-    try:
-        config = load_config(args.config, overrides_from(unknown))
-        print(json.dumps(measure(config, args), indent=1))
-    except UserError as error:
-        print(f"train_step.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_measurement(
+        "train_step.py",
+        lambda: measure(load_config(args.config, overrides_from(unknown)), args),
+    )
 
 
 if __name__ == "__main__":
