@@ -2,9 +2,9 @@
 
     python benchmarks/fold_strategies.py --config configs/tdgan_yale.py --folds 4
 
-`sequential` takes a step of one fold after the other, each on one device with all its cores, as
-`launch.py` does. `per_device` puts one fold on each device; on the CPU a device is made for every
-core. `stacked` puts all folds into one step under `vmap`: kernels that differ from fold to fold
+`sequential` takes a step of one fold after the other, each on all devices, as `launch.py` does; on
+the CPU a device is made for every core. `per_device` puts one fold on each device. `stacked` puts
+all folds into one step under `vmap`, which all devices share: kernels that differ from fold to fold
 turn convolutions into grouped ones. The input is random, the step the one that updates the
 generator alone. One JSON object goes to stdout: steps of a fold a second, their ratio to those of
 the first way, and how far the losses of a fold's first step are from those of the first way.
@@ -14,6 +14,7 @@ that, start this once for each core with `--ways sequential --threads 1` under `
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -30,7 +31,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.family import Family
-from tdgan_jax.steps.parallel import BATCH_AXIS, compiler_options
+from tdgan_jax.steps.parallel import BATCH_AXIS, compiler_options, use_cpu_devices
 
 if __package__:
     from benchmarks.train_step import fastest_seconds, print_measurement, random_batch, use_threads
@@ -47,7 +48,7 @@ def folds_step(step: Callable[[Any, Any], Any], mesh: Mesh, way: str) -> Callabl
 
     Args:
         step: `(state, batch) -> (state, metrics)` of one fold, collectives over the axis `"batch"`.
-        mesh: Axes `"fold"` and `"batch"`, the latter of size 1.
+        mesh: Axes `"fold"` and `"batch"`; one of them has all devices.
         way: One of `WAYS`.
 
     Returns:
@@ -62,11 +63,11 @@ def folds_step(step: Callable[[Any, Any], Any], mesh: Mesh, way: str) -> Callabl
     mapped = jax.shard_map(
         jax.vmap(step) if way == "stacked" else one_fold,
         mesh=mesh,
-        in_specs=(of_folds, of_folds),
+        in_specs=(of_folds, PartitionSpec(FOLD_AXIS, BATCH_AXIS)),
         out_specs=of_folds,
         check_vma=False,
     )
-    return jax.jit(mapped, donate_argnums=0, compiler_options=compiler_options())
+    return jax.jit(mapped, donate_argnums=0, compiler_options=compiler_options(mesh.size))
 
 
 class Folds:
@@ -76,20 +77,23 @@ class Folds:
         """Compiles the step and initialises every fold with a seed of its own."""
         devices = np.asarray(jax.devices())
         at_once = {"sequential": 1, "per_device": len(devices), "stacked": len(batches)}[way]
-        shape = (at_once, 1) if way == "per_device" else (1, 1)
+        shape = (-1, 1) if way == "per_device" else (1, -1)
         axes = (AxisType.Auto, AxisType.Auto)
-        mesh = Mesh(devices[: shape[0]].reshape(shape), (FOLD_AXIS, BATCH_AXIS), axis_types=axes)
-        sharding = NamedSharding(mesh, PartitionSpec(FOLD_AXIS))
+        mesh = Mesh(devices.reshape(shape), (FOLD_AXIS, BATCH_AXIS), axis_types=axes)
         init, key = jax.jit(family.init_state), jax.random.key(0)
         updates = family.updates_due(1, 1)
 
-        def joined(trees: Sequence[Any]) -> Any:
+        def joined(trees: Sequence[Any], *cut_along: str) -> Any:
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(trees))
-            return jax.device_put(stacked, sharding)
+            return jax.device_put(stacked, NamedSharding(mesh, PartitionSpec(*cut_along)))
 
         groups = [range(i, i + at_once) for i in range(0, len(batches), at_once)]
-        self._states = [joined([init(jax.random.key(i)) for i in group]) for group in groups]
-        self._batches = [joined([batches[i] for i in group]) for group in groups]
+        self._states = [
+            joined([init(jax.random.key(i)) for i in group], FOLD_AXIS) for group in groups
+        ]
+        self._batches = [
+            joined([batches[i] for i in group], FOLD_AXIS, BATCH_AXIS) for group in groups
+        ]
         start = time.perf_counter()
         step = folds_step(
             lambda state, batch: family.train_step(updates, state, batch, key), mesh, way
@@ -122,9 +126,9 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     """
     threads = use_threads(args.threads)
     # Before the first look at a device: the CPU has one unless more are asked for. As many as the
-    # folds can share equally.
-    shared = max(count for count in range(1, threads + 1) if max(args.folds, 1) % count == 0)
-    jax.config.update("jax_num_cpu_devices", shared)
+    # folds, and the rows of a batch, can share equally.
+    shared = math.gcd(max(args.folds, 1), config.training.batch_size)
+    use_cpu_devices(shared)
     if args.folds % len(jax.devices()) or args.repeats < 1:
         raise UsageError(
             f"--folds must be a multiple of the {len(jax.devices())} devices, "

@@ -22,7 +22,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.ifgan_family import ifgan_family
 from tdgan_jax.steps.ifgan_objective import Batch
-from tdgan_jax.steps.parallel import check_batch_size, make_mesh
+from tdgan_jax.steps.parallel import check_batch_size, make_mesh, use_cpu_devices
 from tdgan_jax.torch_weights.optional_packages import require_torch
 
 if __package__:
@@ -111,6 +111,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     if batch_size < 1 or args.repeats < 1:
         raise UsageError("--batch-size and --repeats must be at least 1")
     threads = use_threads(args.threads)
+    use_cpu_devices(batch_size)
     jax.config.update("jax_enable_compilation_cache", False)
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)

@@ -36,6 +36,7 @@ from tdgan_jax.steps.parallel import (
     parallel_train_step,
     replicate,
     shard_batch,
+    use_cpu_devices,
 )
 from tdgan_jax.steps.tdgan_objective import Batch
 
@@ -304,6 +305,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     if batch_size < 1 or args.repeats < 1:
         raise UsageError("--batch-size and --repeats must be at least 1")
     threads = use_threads(args.threads)
+    use_cpu_devices(batch_size)
     # A step found on disk would not tell how long compiling takes.
     jax.config.update("jax_enable_compilation_cache", False)
     mesh = make_mesh()

@@ -93,7 +93,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
+    from tdgan_jax.steps.parallel import use_cpu_devices
+
     use_compilation_cache()
+    if not several():
+        use_cpu_devices(config.training.batch_size)
 
     # What is wrong with a configuration is said before the slow imports.
     from tdgan_jax.data.splits import ALL_FOLDS, with_fold

@@ -68,7 +68,7 @@ def ifgan_features(
         found = _features(definitions, parameters, encode, to_symmetric_range(images))
         return {name: values.reshape(len(images), -1) for name, values in found.items()}
 
-    compiled = jax.jit(compute, compiler_options=compiler_options())
+    compiled = jax.jit(compute, compiler_options=compiler_options(num_devices=1))
     parts = []
     for images, count in evaluation_batches(examples, BATCH_SIZE):
         batch = compiled(parameters, encoder_parameters, jnp.asarray(images))

@@ -133,7 +133,7 @@ def encoders(run: SelectedRun) -> dict[str, Encode]:
     # One program for all encoders: they have one architecture.
     encode = jax.jit(
         lambda parameters, images: nnx.merge(definition, parameters)(to_unit_range(images)),
-        compiler_options=compiler_options(),
+        compiler_options=compiler_options(num_devices=1),
     )
     trees = {name: run.parameters.get(network) for name, network in ENCODERS.items()}
     trees["random"] = initial(key)

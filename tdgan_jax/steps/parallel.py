@@ -4,6 +4,7 @@ A step is a per-device function `step(state, batch, key)` whose collectives use 
 the state and the key are replicated, every array of the batch is cut along its first axis.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -19,6 +20,9 @@ from tdgan_jax.processes.membership import gathered, several
 
 BATCH_AXIS = "batch"
 MAPPINGS = ("shard_map", "pmap")
+# Two on two cores, and four on two, are measured; more cores are not.
+MAX_CPU_DEVICES = 4
+HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 
 Step = Callable[..., Any]
 
@@ -81,16 +85,42 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-@cache
-def compiler_options() -> dict[str, str]:
+def use_cpu_devices(batch_size: int) -> None:
+    """Gives the CPU a device for each core, as many as share the batch equally.
+
+    Each device then computes its part of the batch on a core of its own, which is as fast as or
+    faster than one device that divides each operation among the cores (`benchmarks/README.md`).
+    Every device holds a copy of the state: with more than `MAX_CPU_DEVICES` cores there is one
+    device, as JAX makes it. `JAX_NUM_CPU_DEVICES` and the flag of XLA take precedence. Must come
+    before the first look at a device; afterwards it changes nothing.
+    """
+    if jax.config.jax_num_cpu_devices > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = _usable_cores()
+    if cores > MAX_CPU_DEVICES:
+        return
+    shared = max(count for count in range(1, cores + 1) if batch_size % count == 0)
+    with contextlib.suppress(RuntimeError):  # the devices are there already
+        jax.config.update("jax_num_cpu_devices", shared)
+
+
+def compiler_options(num_devices: int) -> dict[str, str]:
     """Options of XLA for the backend in use, for `jax.jit`.
 
     On the CPU many of XLA's YNNPACK convolutions run on one core only; without them Eigen's take
     their place and use all. On a single core YNNPACK is the faster one, and stays where no device
     has more than one (both measured in `benchmarks/README.md`).
+
+    Args:
+        num_devices: Devices of this process that compute at once.
     """
-    if jax.default_backend() != "cpu" or _usable_cores() <= jax.local_device_count():
+    if jax.default_backend() != "cpu" or _usable_cores() <= num_devices:
         return {}
+    return _without_ynnpack()
+
+
+@cache
+def _without_ynnpack() -> dict[str, str]:
     options = {"xla_cpu_experimental_ynn_fusion_type": ""}
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
@@ -130,7 +160,8 @@ def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
             out_specs=(replicated, replicated),
             check_vma=False,
         )
-        return jax.jit(mapped, donate_argnums=0, compiler_options=compiler_options())
+        options = compiler_options(len(mesh.local_devices))
+        return jax.jit(mapped, donate_argnums=0, compiler_options=options)
     if mapping == "pmap":
         return _pmapped(step, mesh)
     raise UsageError(f"parallel.mapping is {mapping!r}; known: {', '.join(MAPPINGS)}")
@@ -158,7 +189,7 @@ def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
     mapped = jax.shard_map(
         step, mesh=mesh, in_specs=(replicated, sharded), out_specs=sharded, check_vma=False
     )
-    return jax.jit(mapped, compiler_options=compiler_options())
+    return jax.jit(mapped, compiler_options=compiler_options(len(mesh.local_devices)))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

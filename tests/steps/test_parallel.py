@@ -20,6 +20,7 @@ from tdgan_jax.steps.parallel import (
     parallel_train_step,
     replicate,
     shard_batch,
+    use_cpu_devices,
 )
 from tdgan_jax.steps.tdgan import TrainState, Updates, init_state, train_step
 from tdgan_jax.steps.tdgan_objective import Batch, draw_randomness
@@ -109,5 +110,27 @@ def test_an_unknown_mapping_is_refused():
 )
 def test_ynnpack_stays_where_a_device_has_one_core(cores, num_devices, keeps_ynnpack, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: cores, raising=False)
-    monkeypatch.setattr("jax.local_device_count", lambda: num_devices)
-    assert (compiler_options.__wrapped__() == {}) is keeps_ynnpack
+    assert (compiler_options(num_devices) == {}) is keeps_ynnpack
+
+
+@pytest.mark.parametrize(
+    ("cores", "batch_size", "num_devices"),
+    [(1, 16, 1), (2, 16, 2), (3, 16, 2), (4, 6, 3), (2, 5, 1), (8, 16, None)],
+)
+def test_the_cpu_has_a_device_for_each_core_that_shares_the_batch(
+    cores, batch_size, num_devices, monkeypatch
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.delenv("XLA_FLAGS")
+    set_to = {}
+    monkeypatch.setattr(jax.config, "update", set_to.__setitem__)
+    use_cpu_devices(batch_size)
+    assert set_to.get("jax_num_cpu_devices") == num_devices
+
+
+def test_devices_that_were_asked_for_or_are_there_stay(monkeypatch):
+    before = jax.devices()
+    use_cpu_devices(2)  # XLA's flag asks for eight
+    monkeypatch.delenv("XLA_FLAGS")
+    use_cpu_devices(2)  # too late
+    assert jax.devices() == before
