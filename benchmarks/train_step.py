@@ -154,17 +154,19 @@ def random_batch(
 def fastest_seconds(calls: Mapping[Hashable, Callable[[], None]], repeats: int) -> dict:
     """The shortest time of each call.
 
-    The calls take turns, so that another load on the machine meets all of them alike; the first
-    round warms up and is not counted.
+    The calls take turns, so that another load on the machine meets all of them alike. In its turn
+    each is made twice and the second is timed: the first warms up, and gets back from the system
+    the memory that the others' turns have used meanwhile, which a training does not meet.
     """
     seconds: dict[Hashable, list[float]] = {name: [] for name in calls}
-    for number in range(repeats + 1):
-        _say(f"round {number} of {repeats}" if number else "warming up")
+    for number in range(repeats):
+        _say(f"round {number + 1} of {repeats}")
         for name, call in calls.items():
+            call()
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
-    return {name: min(timed[1:]) for name, timed in seconds.items()}
+    return {name: min(timed) for name, timed in seconds.items()}
 
 
 def amortised(values: Mapping[Hashable, float], frequencies: Frequencies) -> float:
