@@ -99,7 +99,7 @@ def _data() -> ConfigDict:
     # Whether the images of additional datasets count in the average faces too.
     data.average_additional_datasets = False
     data.num_folds = 0  # of a cross-validation; 0: the two splits above
-    data.fold = -1  # the one to run; -1: all, one after the other
+    data.fold = -1  # the one to run; -1: all of them
     data.test_transform = "square_centre_crop"  # 256x256, of which the middle 224x224
     # Whom validation looks at: "subjects": some of the training subjects; "next_fold": those of the
     # fold after the test fold, as in the paper (8/1/1); "none": nobody.

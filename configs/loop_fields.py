@@ -13,10 +13,14 @@ def log_fields() -> ConfigDict:
 
 
 def parallel_fields() -> ConfigDict:
-    """How a batch is divided among the devices."""
+    """How the devices share the work."""
     parallel = ConfigDict()
     parallel.mapping = "shard_map"  # or "pmap"
     parallel.devices_per_process = 0  # that must be there; 0: not checked
+    # Of a cross-validation: "sequential": one fold after the other, each on all devices;
+    # "per_device": one fold on each device at the same time; "auto": that where one process has
+    # several devices and several folds to train.
+    parallel.folds = "auto"
     # Of several processes: how long they may take to meet, and to find out that one is lost.
     parallel.initialization_timeout_s = 300
     parallel.heartbeat_timeout_s = 30

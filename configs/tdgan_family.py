@@ -40,7 +40,7 @@ def tdgan_config() -> ConfigDict:
     config.data.expressions.train_split = "train"
     config.data.expressions.test_split = "test"
     config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
-    config.data.fold = -1  # the one to run; -1: all, one after the other
+    config.data.fold = -1  # the one to run; -1: all of them
     config.data.test_transform = "resize"  # "resize": whole image; "centre_crop": as trained
     # Whom validation looks at: "subjects": some of the training subjects; "next_fold": those of the
     # fold after the test fold (IF-GAN's 8/1/1); "none": nobody, all of them train (TDGAN's 9/1).

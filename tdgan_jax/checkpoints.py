@@ -6,7 +6,9 @@ complete or absent: Orbax writes under a temporary name and renames, and the pre
 deleted only after that.
 """
 
+import contextlib
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -172,8 +174,13 @@ class Checkpoints:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 if there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files below a folder, in which others may write; 0 if there is none."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+                total += os.stat(os.path.join(parent, name)).st_size
+    return total
 
 
 def state_bytes(tree: Tree) -> int:

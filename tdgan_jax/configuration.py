@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from tdgan_jax.errors import UsageError
+from tdgan_jax.errors import UsageError, UserError
 
 # A locked `ConfigDict`; its attributes are whatever the configuration file says.
 Config: TypeAlias = Any
@@ -123,6 +123,50 @@ def _typed(name: str, old: Any, text: str) -> Any:
 def to_json(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values."""
     return json.loads(config.to_json_best_effort())
+
+
+def family_defaults(family: str | None) -> dict[str, Any]:
+    """The fields of a family where no configuration says otherwise; empty for an unknown one."""
+    try:
+        from configs.family_defaults import DEFAULTS
+    except ImportError:  # a package of the user's has the name `configs` and stands before ours
+        return {}
+    return to_json(DEFAULTS[family]()) if family in DEFAULTS else {}
+
+
+def with_younger_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the fields that are younger than it.
+
+    The program behaved as their family's default says before there were such fields; what a
+    configuration file makes of them today came later. Fields that are unknown today stay.
+    """
+    return _filled(stored, family_defaults(stored.get("family")))
+
+
+def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {**defaults, **given}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(given.get(name), Mapping):
+            filled[name] = _filled(given[name], default)
+    return filled
+
+
+def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
+    """Refuses to read a run whose configuration says more than today's program understands.
+
+    Args:
+        stored: A configuration.
+        path: Its file, for the message.
+
+    Raises:
+        UserError: Names the fields that are unknown today.
+    """
+    known = flatten(family_defaults(stored.get("family")))
+    if known and (unknown := flatten(stored).keys() - known.keys()):
+        raise UserError(
+            f"{path} has {', '.join(sorted(unknown))}, which this version does not know; use the "
+            "one that trained it"
+        )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,16 +1,21 @@
-"""Cross-validation: a run for each fold, one after the other, and what they give together.
+"""Cross-validation: a run for each fold, and what they give together.
 
 The folds stand in `WORKDIR/fold_0`, `fold_1`, ..., each a run folder; `cross_validation.json` and
-the report join them when all are finished. A fold that was stopped goes on where it stood, finished
-ones are left alone, and single folds (`data.fold`) may run in several processes at once.
+the report join them when all are finished. They train one after the other, or one on each device at
+the same time (`concurrent_folds.py`). A fold that was stopped goes on where it stood, finished ones
+are left alone, and single folds (`data.fold`) may run in several processes at once.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.concurrent_folds import CompleteFold, Turn, devices_for_folds, train_at_once
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.folds import assert_disjoint, fold_name
 from tdgan_jax.data.splits import ALL_FOLDS, with_fold
@@ -18,6 +23,7 @@ from tdgan_jax.data.training_data import load_fold_subjects
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.processes.membership import from_first
+from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import check_same_config, check_values
 from tdgan_jax.run_folder import (
     CHECKPOINTS_FOLDER,
@@ -29,8 +35,7 @@ from tdgan_jax.run_folder import (
     read_json,
     write_json,
 )
-from tdgan_jax.steps.program import Program
-from tdgan_jax.train import Interrupted, complete_run, finished_result, open_run
+from tdgan_jax.train import Run, complete_run, finished_result, open_run
 from tdgan_jax.visualisation.report import write_report
 
 
@@ -57,19 +62,54 @@ def cross_validate(
         return finished
     from_first(lambda: check_unchanged_folds(config, workdir))
     chosen = range(config.data.num_folds) if config.data.fold == ALL_FOLDS else [config.data.fold]
+    unfinished = [fold for fold in unfinished_folds(config, workdir) if fold in chosen]
+    devices = devices_for_folds(config, len(unfinished))
+    if show_progress and len(chosen) > 1:
+        tqdm.write(describe_folds(config, len(unfinished), len(devices)))
+    complete = partial(_complete_fold, workdir, show_progress)
+    if devices:
+        train_at_once(chosen, devices, partial(_open_fold, config, workdir, devices), complete)
+    else:
+        _train_in_turn(config, workdir, chosen, complete, show_progress=show_progress)
+    return from_first(lambda: _summary_so_far(config, workdir))
+
+
+def describe_folds(config: Config, num_unfinished: int, num_at_once: int) -> str:
+    """How the folds are trained, in words.
+
+    Args:
+        config: The configuration.
+        num_unfinished: Folds without a result.
+        num_at_once: Devices that take a fold each; 0: one fold after the other.
+    """
+    text = f"{config.data.num_folds} folds"
+    if num_unfinished < config.data.num_folds:
+        text += f", {num_unfinished} of them unfinished"
+    if not num_at_once:
+        return f"{text}, one after the other"
+    devices = "1 device" if num_at_once == 1 else f"each of {num_at_once} devices"
+    return f"{text}, {num_at_once} at a time, one on {devices}"
+
+
+def _train_in_turn(
+    config: Config,
+    workdir: Path,
+    folds: Sequence[int],
+    complete_fold: CompleteFold,
+    *,
+    show_progress: bool,
+) -> None:
+    """Trains one fold after the other, each on all devices."""
     program = None
-    for fold in chosen:
+    for fold in folds:
         if show_progress:
             tqdm.write(f"{fold_name(fold)} ({fold + 1} of {config.data.num_folds})")
-        later = {other for other in chosen if other > fold}
-        program = _complete_fold(
-            with_fold(config, fold),
-            workdir,
-            program,
-            folds_after_it=len(later.intersection(unfinished_folds(config, workdir))),
-            show_progress=show_progress,
-        )
-    return from_first(lambda: _summary_so_far(config, workdir))
+        after = tuple(other for other in folds if other > fold)
+        turn = Turn(fold, place=None, program=program, beside=(), after=after)
+        run = _open_fold(config, workdir, [], turn)
+        program = run.program if run else program
+        complete_fold(fold, run)
+        del run  # with its data, before those of the next one are loaded
 
 
 def _finished_summary(workdir: Path) -> dict[str, Any] | None:
@@ -158,32 +198,61 @@ def summarise_folds(config: Config, workdir: Path) -> dict[str, Any]:
     }
 
 
-def _complete_fold(
-    config: Config,
-    workdir: Path,
-    program: Program | None,
-    *,
-    folds_after_it: int,
-    show_progress: bool,
-) -> Program | None:
-    """Brings one fold to its end and drops its optimiser state; gives its compiled functions."""
-    folder = workdir / fold_name(config.data.fold)
-    from_first(lambda: check_same_config(config, folder))
-    if finished_result(folder) is None:
-        try:
-            run = open_run(config, folder, program=program, folds_after_it=folds_after_it)
-            from_first(lambda: _describe_folds(config, workdir))
+def _open_fold(config: Config, workdir: Path, devices: Sequence[Any], turn: Turn) -> Run | None:
+    """Opens the run of a fold whose turn it is; None if it is finished.
+
+    Args:
+        config: The configuration.
+        workdir: The folder of the cross-validation.
+        devices: Those that train a fold each; none: the fold has those of its run.
+        turn: The fold.
+    """
+    of_fold, folder = with_fold(config, turn.fold), workdir / fold_name(turn.fold)
+    from_first(lambda: check_same_config(of_fold, folder))
+    if finished_result(folder) is not None:
+        return None
+    with _naming(folder.name):
+        run = open_run(
+            of_fold,
+            folder,
+            place=turn.place,
+            program=turn.program,
+            folds_after_it=len(set(turn.after).intersection(unfinished_folds(config, workdir))),
+            folds_beside_it=[workdir / fold_name(fold) for fold in turn.beside],
+        )
+        in_use = devices or list(run.place.mesh.devices.flat)
+        from_first(lambda: _describe_all(of_fold, workdir, in_use))
+    return run
+
+
+def _complete_fold(workdir: Path, show_progress: bool, fold: int, run: Run | None) -> None:
+    """Brings the run of a fold to its end and drops its optimiser state."""
+    folder = workdir / fold_name(fold)
+    if run is not None:
+        with _naming(folder.name):
             complete_run(run, show_progress=show_progress)
-        except (UserError, Interrupted) as stop:
-            raise type(stop)(f"{folder.name}: {stop}") from stop
-        program = run.program
     from_first(Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest)
-    return program
 
 
-def _describe_folds(config: Config, workdir: Path) -> None:
-    """Writes what is trained where, as the fold says it, for all folds."""
+@contextmanager
+def _naming(fold: str) -> Iterator[None]:
+    """Lets what ends a fold's run begin with its name."""
+    try:
+        yield
+    except (UserError, Interrupted) as stop:
+        raise type(stop)(f"{fold}: {stop}") from stop
+
+
+def _describe_all(config: Config, workdir: Path, devices: Sequence[Any]) -> None:
+    """Writes what is trained where, as the fold says it, for all folds.
+
+    Args:
+        config: Of the fold.
+        workdir: The folder of the cross-validation.
+        devices: Those that train.
+    """
     if not (workdir / CONFIG_FILE).exists():
         write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
     environment = read_json(workdir / fold_name(config.data.fold) / ENVIRONMENT_FILE)
+    environment["devices"] = [str(device) for device in devices]
     write_json(workdir / ENVIRONMENT_FILE, environment)

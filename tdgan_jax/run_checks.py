@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tdgan_jax.configuration import Config, differences, flatten, to_json
+from tdgan_jax.configuration import Config, differences, flatten, to_json, with_younger_fields
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.models.execution import PRECISIONS
@@ -15,12 +15,14 @@ from tdgan_jax.processes.membership import several
 from tdgan_jax.run_folder import CONFIG_FILE, read_json
 from tdgan_jax.steps.parallel import MAPPINGS
 
+FOLD_WAYS = ("auto", "sequential", "per_device")
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
 # Where a run is computed, not what: it may go on with others.
 OF_THE_MACHINES = (
     "parallel.devices_per_process",
+    "parallel.folds",
     "parallel.heartbeat_timeout_s",
     "parallel.initialization_timeout_s",
     "parallel.rematerialise",
@@ -40,12 +42,14 @@ AT_LEAST_ONE = (
 def check_same_config(config: Config, workdir: Path) -> None:
     """Refuses to resume a run with another configuration.
 
+    Fields that are younger than the run count as set to their defaults.
+
     Raises:
         UsageError: If the folder holds a run of a different configuration; lists the fields.
     """
     if not (workdir / CONFIG_FILE).exists():
         return
-    stored = flatten(read_json(workdir / CONFIG_FILE))
+    stored = flatten(with_younger_fields(read_json(workdir / CONFIG_FILE)))
     given = flatten(to_json(config))
     for field in OF_THE_MACHINES:
         stored.pop(field, None)
@@ -68,6 +72,7 @@ def check_values(config: Config) -> None:
     for field, known in (
         ("evaluation.selection", SELECTIONS),
         ("parallel.mapping", MAPPINGS),
+        ("parallel.folds", FOLD_WAYS),
         ("precision", PRECISIONS),
         ("model.image_channels", (1, 3)),
     ):
@@ -85,6 +90,10 @@ def check_values(config: Config) -> None:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
     if several() and config.parallel.mapping == "pmap":
         raise UsageError("parallel.mapping is 'pmap', which is for one process; take 'shard_map'")
+    if several() and config.parallel.folds == "per_device":
+        raise UsageError(
+            "parallel.folds is 'per_device', which is for one process; take 'auto' or 'sequential'"
+        )
     check_protocol(config)
 
 

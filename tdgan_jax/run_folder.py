@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tdgan_jax
+from tdgan_jax.configuration import with_younger_fields
 from tdgan_jax.errors import UserError
 from tdgan_jax.folder_lock import locked_folder
 
@@ -52,7 +53,10 @@ _PACKAGES = ("tdgan-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", 
 
 
 class RunFiles(NamedTuple):
-    """What a run folder holds; None or an empty list stands for a file that is not there."""
+    """What a run folder holds; None or an empty list stands for a file that is not there.
+
+    Fields that are younger than the run stand in `config` with their defaults.
+    """
 
     path: Path
     config: dict[str, Any] | None
@@ -78,9 +82,10 @@ def read_run(path: Path) -> RunFiles:
         raise UserError(f"{path} is not a folder; give the folder of a run")
     if not is_run_folder(path):
         raise UserError(f"{path} is no run folder: it holds none of {', '.join(_MARKS)}")
+    config = _read_object(path / CONFIG_FILE)
     return RunFiles(
         path=path,
-        config=_read_object(path / CONFIG_FILE),
+        config=None if config is None else with_younger_fields(config),
         environment=_read_object(path / ENVIRONMENT_FILE),
         metrics=read_metrics(path / METRICS_FILE),
         result=_read_object(path / RESULT_FILE),

@@ -9,13 +9,13 @@ one.
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from tqdm import tqdm
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
@@ -35,7 +35,7 @@ from tdgan_jax.processes.membership import (
     membership,
 )
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
-from tdgan_jax.processes.stopping import stop_requests
+from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import (
     DATA_FIELDS,
     check_finite,
@@ -59,6 +59,7 @@ from tdgan_jax.run_folder import (
     sample_path,
     write_json,
 )
+from tdgan_jax.run_place import Place, alone_on
 from tdgan_jax.step_records import mean_metrics, one_line, records_of
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import (
@@ -78,10 +79,6 @@ from tdgan_jax.visualisation.report import write_report
 SMALL_FILES_BYTES = 64 * 2**20
 
 
-class Interrupted(Exception):
-    """The process was asked to stop; the state is saved."""
-
-
 class Run(NamedTuple):
     """A run that may start: its values are checked, its data loaded.
 
@@ -90,12 +87,14 @@ class Run(NamedTuple):
         workdir: The run folder; it holds `config.json` and `environment.json`.
         data: What it reads.
         program: Its compiled functions.
+        place: What it has of its process.
     """
 
     config: Config
     workdir: Path
     data: TrainingData
     program: Program
+    place: Place
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
@@ -134,54 +133,80 @@ def finished_result(workdir: Path) -> dict[str, Any] | None:
 
 
 def open_run(
-    config: Config, workdir: Path, *, program: Program | None = None, folds_after_it: int = 0
+    config: Config,
+    workdir: Path,
+    *,
+    place: Place | None = None,
+    program: Program | None = None,
+    folds_after_it: int = 0,
+    folds_beside_it: Sequence[Path] = (),
 ) -> Run:
     """Checks the values, loads the data, and writes down what is to be trained where.
 
     Args:
         config: A locked configuration; with folds, one that names a fold.
         workdir: The run folder, made if need be.
+        place: What it has of its process; everything by default.
         program: Compiled functions of a run with the same settings; taken over if they fit.
         folds_after_it: Runs of the same size that will stay beside this one, for the disk space.
+        folds_beside_it: Folders of such runs that train at the same time, for the same.
 
     Raises:
         UserError: If the run cannot be trained; nothing is written then.
     """
     check_values(config)
     check_devices(config)
-    mesh = make_mesh()
-    check_batch_size(config.training.batch_size, mesh)
-    connect(mesh)
+    place = place or alone_on(make_mesh())
+    check_batch_size(config.training.batch_size, place.mesh)
+    connect(place.mesh)
     if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
         all_or_none(partial(check_given_weights, config))
         all_or_none(partial(check_classifier_run, config))
     # The others read the average faces that process 0 has made.
-    run = in_turn(partial(_open_run, config, workdir, mesh, program, folds_after_it))
+    run = in_turn(
+        lambda: _open_run(config, workdir, place, program, folds_after_it, folds_beside_it)
+    )
     check_same_content(run.data.fingerprint)
     check_shared(workdir)
     return run
 
 
 def _open_run(
-    config: Config, workdir: Path, mesh: Mesh, program: Program | None, folds_after_it: int
+    config: Config,
+    workdir: Path,
+    place: Place,
+    program: Program | None,
+    folds_after_it: int,
+    folds_beside_it: Sequence[Path],
 ) -> Run:
     data = load_training_data(config, cache=workdir)
     if program is None or not program.fits(data.identity_names, data.expression_names):
-        program = make_program(config, mesh, data.identity_names, data.expression_names)
-    run = Run(config, workdir, data, program)
+        program = make_program(
+            config,
+            place.mesh,
+            data.identity_names,
+            data.expression_names,
+            place.devices_at_once,
+        )
+    run = Run(config, workdir, data, program, place)
     if not is_first():
         return run
     state = jax.eval_shape(program.init_state, jax.random.key(0))
-    # The latest state and its successor, and the best parameters of two selections.
-    stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
-    needed = max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
+    needed = sum(_bytes_to_come(state, folder) for folder in (workdir, *folds_beside_it))
     needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
     check_writable_with_space(workdir, needed)
     write_json(workdir / CONFIG_FILE, to_json(config))
-    write_json(workdir / ENVIRONMENT_FILE, environment(list(mesh.devices.flat)))
+    write_json(workdir / ENVIRONMENT_FILE, environment(list(place.mesh.devices.flat)))
     if isinstance(data.feed, AverageFaceFeed):
         _write_average_faces(data.feed.average_faces, workdir)
     return run
+
+
+def _bytes_to_come(state: Any, workdir: Path) -> int:
+    """What a run with this state will write beside what it has saved."""
+    # The latest state and its successor, and the best parameters of two selections.
+    stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
+    return max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
 
 
 def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
@@ -202,9 +227,10 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
 
 def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     config, data = run.config, run.data
-    _say(f"{config.name}: {_describe(run)}", show_progress)
+    say = partial(_say, run.place, show_progress)
+    say(f"{config.name}: {_describe(run)}")
     for remark in crop_remarks(config):
-        _say(f"note: {remark}", show_progress)
+        say(f"note: {remark}")
     state, progress = _run_epochs(run, show_progress)
     result = _result(config, progress)
     if config.data.num_folds:
@@ -212,7 +238,7 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
 
     def write() -> None:
         if config.evaluation.get("yardsticks"):
-            _say("yardsticks: ridge regression, head on a frozen random encoder", show_progress)
+            say("yardsticks: ridge regression, head on a frozen random encoder")
             result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
         write_json(run.workdir / RESULT_FILE, result)
         write_report([run.workdir])
@@ -241,7 +267,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         check_same_data(checkpoints.latest_progress(), progress)
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
-        _say(f"going on after step {progress['step']}", show_progress)
+        _say(run.place, show_progress, f"going on after step {progress['step']}")
     elif family.with_given_weights is not None:
         state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
     elif config.training.get("classifier_run"):
@@ -260,12 +286,14 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     window_started = time.monotonic()
 
     with (
-        stop_requests() as stop_requested,
+        run.place.stop_requests() as stop_requested,
         records_of(run.workdir, last_step=progress["step"]) as write_record,
         tqdm(
             total=last_step,
             initial=progress["step"],
             disable=not show_progress or None,
+            desc=run.place.name or None,
+            position=run.place.bar_row,
             unit="step",
             dynamic_ncols=True,
         ) as bar,
@@ -297,7 +325,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     bar.set_postfix_str(one_line(family, record))
                     if end_of_epoch and bar.disable:  # what a log file gets instead of the bar
                         line = one_line(family, record)
-                        _say(f"step {step} of {last_step}: {line}", show_progress)
+                        _say(run.place, show_progress, f"step {step} of {last_step}: {line}")
                     window = []
                 draw = step_in_epoch % config.log.samples_every_steps == 0 or step == last_step
                 if draw and is_first():
@@ -412,7 +440,7 @@ def _describe(run: Run) -> str:
     )
 
 
-def _say(text: str, show_progress: bool) -> None:
+def _say(place: Place, show_progress: bool, text: str) -> None:
     if show_progress:
-        tqdm.write(text)
+        tqdm.write(f"{place.name}: {text}" if place.name else text)
         sys.stdout.flush()  # a log file shows it at once

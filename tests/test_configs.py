@@ -8,7 +8,7 @@ import pytest
 
 from configs import tdgan_ablations
 from configs.ifgan_family import ifgan_config
-from tdgan_jax.configuration import load_config, to_json
+from tdgan_jax.configuration import family_defaults, flatten, load_config, to_json
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
 from tdgan_jax.models.ifgan import make_ifgan
@@ -56,6 +56,8 @@ def test_every_variant_loads_and_its_values_are_possible(name):
         assert config.name == "_".join(filter(None, (name, variant)))
         check_values(config)
         assert to_json(config)["name"] == config.name
+        # What an older run lacks is taken from there, and what is not there is refused.
+        assert flatten(config).keys() == flatten(family_defaults(config.family)).keys()
     with pytest.raises(UsageError, match="unknown variant 'tinny'; did you mean 'tiny'"):
         load_config(f"{FILES[name]}:tinny")
 

@@ -40,6 +40,7 @@ FIELDS = (
     "data.faces.follow_folds=true",
     "data.faces.split=",
     "training.discriminator_warmup_steps=1000",
+    "parallel.folds=sequential",  # test_concurrent_folds.py has the other way
 )
 STEPS_A_FOLD = 12
 FOLDS = ("fold_0", "fold_1", "fold_2")
@@ -231,7 +232,7 @@ def test_the_report_of_some_folds_gives_way_to_that_of_all(monkeypatch, tmp_path
         written.append(folders)
 
     monkeypatch.setattr(cross_validation, "load_fold_subjects", lambda _: {})
-    monkeypatch.setattr(cross_validation, "_complete_fold", lambda *_, **__: None)
+    monkeypatch.setattr(cross_validation, "_train_in_turn", lambda *_, **__: None)
     monkeypatch.setattr(cross_validation, "write_report", write_report)
     config = load_config(CONFIG, [*FIELDS, "data.fold=0"])
     assert cross_validation.cross_validate(config, tmp_path, show_progress=False) is None
@@ -248,6 +249,9 @@ def test_the_disk_must_hold_the_folds_that_are_still_to_come(drawn_folds, monkey
     shapes = jax.eval_shape(run.program.init_state, jax.random.key(0))
     best = 2 * state_bytes(shapes.parameters)
     assert needed[1] - needed[0] == 2 * (best + train_module.SMALL_FILES_BYTES)
+    beside = [tmp_path / "fold_1", tmp_path / "fold_2"]
+    train_module.open_run(config, tmp_path / "run", program=run.program, folds_beside_it=beside)
+    assert needed[2] == 3 * needed[0]
 
 
 def test_a_dataset_that_was_divided_anew_is_noticed(killed, drawn_folds, tmp_path):

@@ -45,6 +45,7 @@ FIELDS = (
     "data.expressions.dataset=drawn_folds",
     "data.num_folds=3",
     "log.every_steps=1",
+    "parallel.folds=sequential",
     f"model.classifier_depth={SHALLOW}",
 )
 STOP_AFTER = 4  # of the six steps of fold 1

@@ -20,10 +20,12 @@ ALLOWED = {
     "evaluation": {"steps", "models", "losses", "data", "checkpoints"},
     "visualisation": {"evaluation"},
     "run_checks": {"steps", "models", "data", "processes"},
+    "run_place": {"processes"},
     "step_records": {"steps", "processes"},
     "first_weights": {"evaluation"},
     "train": {
         "processes",
+        "run_place",
         "first_weights",
         "run_checks",
         "step_records",
@@ -33,8 +35,10 @@ ALLOWED = {
         "data",
         "checkpoints",
     },
+    "concurrent_folds": {"processes", "run_place", "train", "steps", "data"},
     "cross_validation": {
         "processes",
+        "concurrent_folds",
         "train",
         "run_checks",
         "steps",
@@ -48,6 +52,7 @@ ALLOWED = {
     "inference": {"api", "data", "faces", "visualisation"},
     "cli": {
         "processes",
+        "steps",
         "cross_validation",
         "train",
         "run_checks",

@@ -84,9 +84,11 @@ def run(args: argparse.Namespace) -> int:
         meet(meeting, config.parallel)
         report_met()
 
-        from tdgan_jax.processes.start_checks import check_alike
+        from tdgan_jax.processes.start_checks import check_alike, check_seen_alike
+        from tdgan_jax.run_folder import CONFIG_FILE
 
         check_alike(config)
+        check_seen_alike(workdir / CONFIG_FILE)
         return _train(config, workdir, show_progress=not args.quiet and is_first())
 
     return run_watched(str(meeting), train_with_others)
@@ -111,7 +113,8 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
 
     from tdgan_jax.cross_validation import cross_validate
     from tdgan_jax.data.builders import ensure_drawn_datasets
-    from tdgan_jax.train import Interrupted, train
+    from tdgan_jax.processes.stopping import Interrupted
+    from tdgan_jax.train import train
 
     try:
         # Of several processes JAX takes the signal, see `stop_requests`.

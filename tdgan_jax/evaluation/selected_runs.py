@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tdgan_jax.checkpoints import Checkpoints
-from tdgan_jax.configuration import Config, flatten
+from tdgan_jax.configuration import Config, check_known_fields, flatten
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import evaluation_batches
 from tdgan_jax.errors import UserError
@@ -24,8 +24,8 @@ from tdgan_jax.steps.tdgan_objective import to_unit_range
 
 ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
 BATCH_SIZE = 64
-# Without these a JSON object is no configuration of a run.
-REQUIRED_FIELDS = ("family", "data.expressions.dataset", "evaluation.selection")
+# Without these a JSON object is no configuration of a run; all other fields have defaults.
+REQUIRED_FIELDS = ("family", "data.expressions.dataset")
 
 Encode = Callable[[np.ndarray], jax.Array]
 
@@ -87,17 +87,19 @@ def read_config(folder: Path) -> Config:
     """Reads the configuration of a run or a cross-validation as it was stored.
 
     Raises:
-        UserError: If the folder holds none, or one that lacks what a run needs.
+        UserError: If the folder holds none, one that lacks what a run needs, or one with fields
+            that are unknown today.
     """
     stored = read_run(folder).config
     if stored is None:
         raise UserError(f"{folder} holds no {CONFIG_FILE}; give the folder of a run")
     config: Config = ConfigDict(stored)
     fields = flatten(config)
-    if missing := [field for field in REQUIRED_FIELDS if field not in fields]:
+    if missing := [field for field in REQUIRED_FIELDS if not fields.get(field)]:
         raise UserError(
             f"{folder / CONFIG_FILE} is no configuration of a run: it lacks {', '.join(missing)}"
         )
+    check_known_fields(stored, folder / CONFIG_FILE)
     return config
 
 

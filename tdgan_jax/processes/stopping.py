@@ -12,6 +12,10 @@ _calls = itertools.count(1)
 _agreed_to_stop = False
 
 
+class Interrupted(Exception):
+    """The process was asked to stop; the state is saved."""
+
+
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Collects SIGTERM instead of dying of it.

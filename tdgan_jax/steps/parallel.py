@@ -94,7 +94,8 @@ def use_cpu_devices(batch_size: int) -> None:
     device, as JAX makes it. `JAX_NUM_CPU_DEVICES` and the flag of XLA take precedence. Must come
     before the first look at a device; afterwards it changes nothing.
     """
-    if jax.config.jax_num_cpu_devices > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
+    asked_for = jax.config.values["jax_num_cpu_devices"]
+    if asked_for > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
         return
     cores = _usable_cores()
     if cores > MAX_CPU_DEVICES:
@@ -135,7 +136,9 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
+def parallel_train_step(
+    step: Step, mesh: Mesh, *, mapping: str, devices_at_once: int | None = None
+) -> Step:
     """Compiles `step(state, batch, key) -> (state, metrics)`.
 
     With `shard_map` the state given to it is consumed (its buffers are donated).
@@ -147,6 +150,7 @@ def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
         step: The per-device function.
         mesh: The devices.
         mapping: `"shard_map"` or `"pmap"`.
+        devices_at_once: Devices of this process that compute at once; those of the mesh by default.
 
     Raises:
         UsageError: If the mapping is unknown.
@@ -160,7 +164,7 @@ def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
             out_specs=(replicated, replicated),
             check_vma=False,
         )
-        options = compiler_options(len(mesh.local_devices))
+        options = compiler_options(devices_at_once or len(mesh.local_devices))
         return jax.jit(mapped, donate_argnums=0, compiler_options=options)
     if mapping == "pmap":
         return _pmapped(step, mesh)
@@ -183,13 +187,20 @@ def _pmapped(step: Step, mesh: Mesh) -> Step:
     return call
 
 
-def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
-    """Compiles `step(state, batch) -> outputs`, both cut along the first axis of the batch."""
+def parallel_eval_step(step: Step, mesh: Mesh, *, devices_at_once: int | None = None) -> Step:
+    """Compiles `step(state, batch) -> outputs`, both cut along the first axis of the batch.
+
+    Args:
+        step: The per-device function.
+        mesh: The devices.
+        devices_at_once: As of `parallel_train_step`.
+    """
     replicated, sharded = PartitionSpec(), PartitionSpec(BATCH_AXIS)
     mapped = jax.shard_map(
         step, mesh=mesh, in_specs=(replicated, sharded), out_specs=sharded, check_vma=False
     )
-    return jax.jit(mapped, compiler_options=compiler_options(len(mesh.local_devices)))
+    options = compiler_options(devices_at_once or len(mesh.local_devices))
+    return jax.jit(mapped, compiler_options=options)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

@@ -52,8 +52,16 @@ def make_program(
     mesh: Mesh,
     identity_names: tuple[str, ...],
     expression_names: tuple[str, ...],
+    devices_at_once: int | None = None,
 ) -> Program:
     """Makes the functions of a configuration's system; nothing is compiled yet.
+
+    Args:
+        config: The configuration.
+        mesh: The devices.
+        identity_names: People in the face branch.
+        expression_names: Names of the classes in the model's order.
+        devices_at_once: Devices of this process that compute at once; those of the mesh by default.
 
     Raises:
         UsageError: If the system is unknown or a value of the configuration is impossible.
@@ -67,9 +75,12 @@ def make_program(
         init_state=jax.jit(family.init_state),
         train_step=cache(
             lambda updates: parallel_train_step(
-                partial(family.train_step, updates), mesh, mapping=config.parallel.mapping
+                partial(family.train_step, updates),
+                mesh,
+                mapping=config.parallel.mapping,
+                devices_at_once=devices_at_once,
             )
         ),
-        eval_step=parallel_eval_step(family.eval_step, mesh),
+        eval_step=parallel_eval_step(family.eval_step, mesh, devices_at_once=devices_at_once),
         sample_step=jax.jit(family.sample_step),
     )

@@ -9,8 +9,9 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.configuration import check_known_fields
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, is_run_folder, read_run
+from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
 from tdgan_jax.torch_weights.state_files import read_networks
 from tdgan_jax.trained_models.checksums import check_sums
 from tdgan_jax.trained_models.description import (
@@ -64,6 +65,7 @@ def open_run(folder: Path) -> StoredModel:
         raise UserError(f"{folder} is a cross-validation; give one of its runs: {files.folds[0]}")
     if files.config is None:
         raise UserError(f"{folder} holds no config.json; give the folder of a run")
+    check_known_fields(files.config, folder / CONFIG_FILE)
     config: Any = ConfigDict(files.config)
     checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
     selection = config.evaluation.selection

@@ -6,6 +6,7 @@ does not have (yet) are named as missing.
 
 import re
 import statistics
+import threading
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -43,6 +44,9 @@ from tdgan_jax.visualisation.settings_sections import (
 Facts: TypeAlias = list[tuple[str, str]]  # name and value
 Sections: TypeAlias = list[tuple[str, str, str]]  # anchor, heading and body as HTML
 
+# matplotlib's style is that of the process, in which several runs may end at the same time.
+_drawing = threading.Lock()
+
 
 def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     """Writes the report of one or several runs.
@@ -66,10 +70,11 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     given = [read_run(Path(folder)) for folder in run_dirs]
     by_name = dict(zip(distinct_names([run.path for run in given]), given, strict=True))
     title = _title([run.path for run in given])
-    if len(given) == 1 and _is_cross_validation(given[0]):
-        kind, facts, sections = _cross_validation(by_name)
-    else:
-        kind, facts, sections = _runs(by_name)
+    with _drawing:
+        if len(given) == 1 and _is_cross_validation(given[0]):
+            kind, facts, sections = _cross_validation(by_name)
+        else:
+            kind, facts, sections = _runs(by_name)
     header = f'<p class="eyebrow">{kind}</p><h1>{escape(title)}</h1>'
     if facts:
         header += page.facts((name, value) for name, value in facts if value)

@@ -1,0 +1,170 @@
+"""Several folds of a cross-validation at once, each on a device of its own.
+
+Each device has a thread, which takes the next fold when its last one is finished. Signals reach the
+main thread alone, which waits; after SIGTERM, Ctrl-C or an error in a fold every thread stops after
+its step, with the state saved.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import jax
+
+from tdgan_jax.configuration import Config
+from tdgan_jax.data.folds import fold_name
+from tdgan_jax.processes.membership import several
+from tdgan_jax.processes.stopping import Interrupted, stop_requests
+from tdgan_jax.run_place import Place
+from tdgan_jax.steps.parallel import make_mesh
+from tdgan_jax.steps.program import Program
+from tdgan_jax.train import Run
+
+# The system may give a signal to a thread that cannot handle it: how soon the main one looks.
+LOOK_FOR_SIGNALS_S = 0.2
+
+
+class Turn(NamedTuple):
+    """A fold whose turn it is.
+
+    Attributes:
+        fold: Its number.
+        place: Where it is to train; None: wherever a run of its own would.
+        program: Compiled functions of the fold before it on the same devices, if there was one.
+        beside: Folds that train at the same time.
+        after: Folds whose turn is still to come.
+    """
+
+    fold: int
+    place: Place | None
+    program: Program | None
+    beside: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+OpenFold = Callable[[Turn], Run | None]
+CompleteFold = Callable[[int, Run | None], None]
+
+
+def devices_for_folds(config: Config, num_unfinished: int) -> list[Any]:
+    """The devices that take a fold each; none where the folds are trained one after the other.
+
+    Args:
+        config: Its `parallel.folds` says how, `"auto"` by what is there.
+        num_unfinished: Folds that are to be trained.
+    """
+    way = config.parallel.folds
+    if way == "sequential" or several():
+        return []
+    devices = jax.local_devices()[:num_unfinished]
+    return devices if way == "per_device" or len(devices) > 1 else []
+
+
+class _Shared(NamedTuple):
+    """What the threads have in common.
+
+    Attributes:
+        waiting: Folds whose turn is still to come.
+        training: The others by the row of their device; one is named until the next takes its row.
+        opening: Held by the thread that takes a fold and opens it.
+        is_stopping: Whether to stop after the next step.
+        num_devices: How many threads there are.
+        open_fold: As `train_at_once` gets it, and so the other one.
+        complete_fold: It.
+    """
+
+    waiting: deque[int]
+    training: dict[int, int]
+    opening: threading.Lock
+    is_stopping: Callable[[], bool]
+    num_devices: int
+    open_fold: OpenFold
+    complete_fold: CompleteFold
+
+
+def train_at_once(
+    folds: Sequence[int],
+    devices: Sequence[Any],
+    open_fold: OpenFold,
+    complete_fold: CompleteFold,
+) -> None:
+    """Trains as many folds at once as there are devices, in their order.
+
+    Args:
+        folds: Numbers of the folds.
+        devices: Of this process.
+        open_fold: Gives the run of a fold, None for a finished one. One thread calls it at a time:
+            what reads datasets and counts the free disk space does not meet itself.
+        complete_fold: Brings a run to its end.
+
+    Raises:
+        UserError: That of a fold; the others have stopped after their step.
+        Interrupted: After SIGTERM; names the folds whose state is saved.
+        KeyboardInterrupt: After Ctrl-C, when the folds have stopped.
+    """
+    waiting, giving_up = deque(folds), threading.Event()
+    workers: list[Future[None]] = []
+    with stop_requests() as sigterm_came, ThreadPoolExecutor(len(devices)) as pool:
+        shared = _Shared(
+            waiting=waiting,
+            training={},
+            opening=threading.Lock(),
+            is_stopping=lambda: giving_up.is_set() or sigterm_came(),
+            num_devices=len(devices),
+            open_fold=open_fold,
+            complete_fold=complete_fold,
+        )
+        try:
+            workers += [pool.submit(_work, *at, shared) for at in enumerate(devices)]
+            busy = set(workers)
+            while busy and not any(worker.done() and worker.exception() for worker in workers):
+                _, busy = wait(busy, LOOK_FOR_SIGNALS_S, FIRST_EXCEPTION)
+        finally:
+            giving_up.set()
+    _raise_failure([worker.exception() for worker in workers], waiting)
+
+
+def _work(row: int, device: Any, shared: _Shared) -> None:
+    """Trains folds on one device until none is left."""
+    place = Place(
+        make_mesh([device]),
+        devices_at_once=shared.num_devices,
+        bar_row=row,
+        stop_requests=lambda: nullcontext(shared.is_stopping),
+    )
+    program = None
+    with jax.default_device(device):
+        while True:
+            with shared.opening:
+                shared.training.pop(row, None)
+                if not shared.waiting or shared.is_stopping():
+                    return
+                fold = shared.waiting.popleft()
+                turn = Turn(
+                    fold,
+                    place._replace(name=fold_name(fold)),
+                    program,
+                    beside=tuple(shared.training.values()),
+                    after=tuple(shared.waiting),
+                )
+                shared.training[row] = fold
+                run = shared.open_fold(turn)
+            if run is not None:
+                program = run.program
+                if shared.is_stopping():
+                    raise Interrupted(f"{fold_name(fold)}: stopped before a step")
+            shared.complete_fold(fold, run)
+            del run  # with its data, before those of the next one are loaded
+
+
+def _raise_failure(failures: Sequence[BaseException | None], waiting: Sequence[int]) -> None:
+    for failure in failures:
+        if failure is not None and not isinstance(failure, Interrupted):
+            raise failure
+    if stops := [str(failure) for failure in failures if failure is not None]:
+        raise Interrupted("; ".join(stops))
+    if waiting:  # every fold that trained was at its end
+        raise Interrupted(f"stopped before {fold_name(waiting[0])}")
