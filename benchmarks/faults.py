@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, METRICS_FILE, RESULT_FILE, read_metrics
 
 ROOT = Path(__file__).parent.parent
-FIELDS = (
+FIELDS = (  # five steps an epoch
     "data.faces.split=faces[:20]",
     "data.expressions.train_split=train[:24]",
     "data.expressions.test_split=test[:9]",
     "evaluation.yardsticks=false",
-    "training.epochs=8",
     "log.every_steps=1",
     "log.checkpoint_every_steps=2",
 )
@@ -40,14 +39,18 @@ FAULT_AT_STEP = 5
 PATIENCE_S = 900
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Tries each fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=Path, required=True, help="parent of the run folders")
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="parent of the run folders, new or empty"
+    )
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--config", default="configs/classifier_synthetic.py:tiny")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    if not is_new(args.runs):
+        return 2
     good = True
     for name in args.only:
         report = {"fault": name, **FAULTS[name](args.config, args.runs / name)}
@@ -56,6 +59,40 @@ def main() -> int:
         good = good and report["seconds"] <= args.limit and all(report["exit_codes"])
         good = good and any(report["said"]) and report.get("went_on", True)
     return 0 if good else 1
+
+
+def is_new(runs: Path) -> bool:
+    """Whether a folder is new or empty: old runs would go on, in other seconds; else says so."""
+    if runs.exists() and not (runs.is_dir() and not any(runs.iterdir())):
+        print(f"--runs {runs} holds something already; give a new folder", file=sys.stderr)
+        return False
+    return True
+
+
+def environment(devices: int, **more: str) -> dict[str, str]:
+    """The variables of a process with so many CPU devices, whose steps are compiled quickly."""
+    flags = (
+        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+        f"--xla_cpu_parallel_codegen_split_count=1 --xla_force_host_platform_device_count={devices}"
+    )
+    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags} | more
+
+
+def command(config: str, workdir: Path, *flags: str) -> list[str]:
+    """The command of a process that trains alone, or under a launcher."""
+    program = [sys.executable, str(ROOT / "launch.py")]
+    return [*program, "--config", config, "--workdir", str(workdir), *flags]
+
+
+def meeting_flags(port: int, process_id: int, num_processes: int = 2) -> list[str]:
+    """How a process finds the others over loopback."""
+    if num_processes == 1:
+        return ["--num_processes=1"]
+    return [
+        f"--coordinator_address=127.0.0.1:{port}",
+        f"--num_processes={num_processes}",
+        f"--process_id={process_id}",
+    ]
 
 
 def launch(
@@ -68,22 +105,19 @@ def launch(
     *flags: str,
 ) -> subprocess.Popen:
     """Starts one process of a run over loopback, with so many CPU devices."""
-    command = [sys.executable, str(ROOT / "launch.py"), "--config", config, "--quiet"]
-    command += ["--workdir", str(workdir), *flags, f"--num_processes={num_processes}"]
-    if num_processes > 1:
-        command += [f"--coordinator_address=127.0.0.1:{port}", f"--process_id={process_id}"]
-    xla_flags = (
-        f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
-    )
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": xla_flags}
+    meeting = meeting_flags(port, process_id, num_processes)
     return subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command(config, workdir, "--quiet", *flags, *meeting),
+        env=environment(devices),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
     )
 
 
 def start(config: str, workdir: Path, process_id: int, port: int, *more: str) -> subprocess.Popen:
     """Starts one of two processes."""
-    flags = [f"--config.{field}" for field in FIELDS]
+    flags = [f"--config.{field}" for field in (*FIELDS, "training.epochs=8")]
     return launch(config, workdir, process_id, 2, port, 2, *flags, *more)
 
 
@@ -102,7 +136,7 @@ def free_port() -> int:
 
 def ends(processes: list[subprocess.Popen], since: float) -> dict[str, Any]:
     """Exit codes, seconds and what was said."""
-    errors = [process.communicate(timeout=PATIENCE_S)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
     seconds = time.monotonic() - since
     codes = [process.returncode for process in processes]
     return {"exit_codes": codes, "seconds": seconds, "said": list(map(own_lines, errors))}
@@ -114,11 +148,18 @@ def own_lines(text: str) -> str:
     return " | ".join(line for line in text.splitlines() if any(mark in line for mark in marks))
 
 
-def training_at(workdir: Path, processes: list[subprocess.Popen]) -> None:
-    """Waits until the run is well under way."""
-    while last_step(workdir) < FAULT_AT_STEP:
+def wait_for_step(workdir: Path, step: int, processes: list[subprocess.Popen]) -> None:
+    """Returns when a step stands in the run's log.
+
+    Raises:
+        RuntimeError: If a process ends before, or it takes too long.
+    """
+    started = time.monotonic()
+    while last_step(workdir) < step:
         if any(process.poll() is not None for process in processes):
-            raise RuntimeError(f"the run ended early: {ends(processes, time.monotonic())}")
+            raise RuntimeError(f"the run ended early: {ends(processes, started)}")
+        if time.monotonic() > started + PATIENCE_S:
+            raise RuntimeError(f"step {step} does not come")
         time.sleep(0.02)
 
 
@@ -141,7 +182,7 @@ def during_training(strike: Callable[[list[subprocess.Popen]], list[subprocess.P
 
     def fault(config: str, workdir: Path) -> dict[str, Any]:
         processes = start_two(config, workdir)
-        training_at(workdir, processes)
+        wait_for_step(workdir, FAULT_AT_STEP, processes)
         struck = time.monotonic()
         report = ends(strike(processes), struck)
         for process in processes:

@@ -17,14 +17,14 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks.faults import free_port, last_step, launch
+from benchmarks.faults import free_port, is_new, launch, wait_for_step
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
@@ -39,15 +39,19 @@ COMPARISONS: dict[str, list[Layout]] = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the reference and each comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
-    parser.add_argument("--runs", type=Path, required=True, help="parent of the run folders")
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="parent of the run folders, new or empty"
+    )
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
     parser.add_argument("--stop-at-step", type=int, default=3, metavar="STEP")
     parser.add_argument("--tolerance", type=float, default=1e-4)
-    args, overrides = parser.parse_known_args()
+    args, overrides = parser.parse_known_args(arguments)
+    if not is_new(args.runs):
+        return 2
     start = Launch(args.config, overrides)
     reference = args.runs / "reference"
     good = start.to_the_end(reference, REFERENCE) == [0]
@@ -94,8 +98,7 @@ class Launch:
     def until_stopped(self, workdir: Path, layout: Layout, step: int) -> dict[str, Any]:
         """Runs until a step is logged, then asks the last process to stop."""
         processes = self.start(workdir, layout)
-        while last_step(workdir) < step and all(each.poll() is None for each in processes):
-            time.sleep(0.02)
+        wait_for_step(workdir, step, processes)
         processes[-1].send_signal(signal.SIGTERM)
         codes = [process.wait() for process in processes]
         saved = Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step()

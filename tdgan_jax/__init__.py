@@ -1,11 +1,17 @@
 """Facial expression recognition by disentanglement, in JAX."""
 
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tdgan_jax.api import load
 
 __all__ = ["load"]
+
+try:
+    __version__ = importlib.metadata.version("tdgan-jax")
+except importlib.metadata.PackageNotFoundError:  # the sources, not installed
+    __version__ = "unknown"
 
 
 def __getattr__(name: str) -> Any:

@@ -122,9 +122,9 @@ def test_a_damaged_run_is_answered_in_one_line(tdgan_run, tmp_path):
             opening()
         assert "\n" not in str(raised.value)
     config = read_json(damaged / "config.json")
-    del config["evaluation"]
+    del config["data"]["expressions"]
     write_json(damaged / "config.json", config)
-    with pytest.raises(UserError, match="it lacks evaluation.selection"):
+    with pytest.raises(UserError, match="it lacks data.expressions.dataset"):
         evaluate_run(damaged)
 
 

@@ -103,5 +103,5 @@ def run(args: argparse.Namespace) -> int:
             save_png(animation_strip(seen[0], seen[1:], frames), args.strip)
         write_atomically(args.out, animation)
         bar.update()
-    print(f"wrote {args.out}")
+    print(f"wrote {args.out}" if args.strip is None else f"wrote {args.out} and {args.strip}")
     return 0

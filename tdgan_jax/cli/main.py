@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import tdgan_jax
 from tdgan_jax.cli import (
     attention,
     doctor,
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Facial expression recognition by disentanglement (TDGAN, IF-GAN), in JAX.",
         epilog="example: tdgan-jax prepare att_faces --source ~/Downloads/att_faces.zip",
     )
+    parser.add_argument("--version", action="version", version=f"tdgan-jax {tdgan_jax.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers).set_defaults(run=command.run)

@@ -47,8 +47,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "pictures",
         nargs="+",
         metavar="IMAGE|FOLDER|VIDEO",
-        help="pictures, videos, folders with all below them, patterns such as 'p/*.jpg', "
-        "or - for a list of them on the standard input, one a line",
+        help="pictures, videos, folders with all pictures and videos below them (by their "
+        "suffixes), patterns such as 'p/*.jpg', or - for a list of them on the standard input, one "
+        "a line. What cannot be read, or is not there, is a row with the reason, and an error if "
+        "it is the only one",
     )
     parser.add_argument(
         "--out",
@@ -145,11 +147,14 @@ def _refusing_a_single_failure(recognised: "Iterator[Recognised]") -> "Iterator[
 
 def _annotated_path(folder: Path, picture: "Picture") -> Path:
     """A free name for an annotated picture, after that of the picture or frame."""
+    from tdgan_jax.data import picture_files
+
     name = picture.file.name
     if picture.frame is not None:
         path = folder / name / f"frame_{picture.frame:06d}.png"
     else:
-        path = folder / name.with_name(f"{name.name}.png")
+        is_usual = name.suffix.lower() in picture_files.SUFFIXES
+        path = folder / (name.with_suffix(".png") if is_usual else f"{name}.png")
     # Pictures of one name may come from several folders.
     free = (path.with_stem(f"{path.stem}_{number}") for number in itertools.count(2))
     while path.exists():
@@ -160,6 +165,12 @@ def _annotated_path(folder: Path, picture: "Picture") -> Path:
 def _print_counts(args: argparse.Namespace, counts: collections.Counter[str]) -> None:
     found = ", ".join(f"{number:,} {status}" for status, number in sorted(counts.items()))
     if args.out is not None:
-        print(f"wrote {args.out} ({found})")
-    elif counts["decode_error"] and not args.quiet:
+        also = "" if args.annotate is None else f" and annotated pictures into {args.annotate}"
+        print(f"wrote {args.out}{also} ({found})")
+        return
+    if args.quiet:
+        return
+    if args.annotate is not None:  # the rows have the standard output
+        print(f"tdgan-jax: wrote annotated pictures into {args.annotate}", file=sys.stderr)
+    if counts["decode_error"]:
         print(f"tdgan-jax: not all pictures could be read ({found})", file=sys.stderr)

@@ -29,7 +29,9 @@ def average_face_feed(config: Config, fit: Examples, cache: Path | None) -> Aver
     data, size = config.data, config.model.image_size_px
     others = load_whole_datasets(config, data.additional_training_datasets, fit)
     expressions = in_memory(
-        joined(fit, others) if others else fit, limit_bytes=data.memory_limit_bytes
+        joined(fit, others) if others else fit,
+        limit_bytes=data.memory_limit_bytes,
+        num_workers=data.num_workers,
     )
     if data.average_identity_datasets:
         first, *rest = load_whole_datasets(config, data.average_identity_datasets, fit)

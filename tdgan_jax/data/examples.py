@@ -93,7 +93,7 @@ class LazyImages(Sequence):
 
 
 class RememberedImages(Sequence):
-    """Images that are read when they are first asked for, and kept in memory from then on."""
+    """Images that are read when they are first asked for, and kept in this process from then on."""
 
     def __init__(
         self,
@@ -165,17 +165,23 @@ def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
     )
 
 
-def in_memory(examples: Examples, *, limit_bytes: int) -> Examples:
+def in_memory(examples: Examples, *, limit_bytes: int, num_workers: int = 0) -> Examples:
     """Decodes and transforms all images now, if they fit; otherwise they stay on disk.
 
     One of several processes keeps each image when it first needs it: those of other processes'
-    rows it does not decode.
+    rows it does not decode. Where its worker processes read them, which are new ones in each epoch,
+    nothing is kept: what they know would be lost with them, and stand in memory once a worker.
+
+    Args:
+        examples: Examples on disk.
+        limit_bytes: The most that may be kept.
+        num_workers: Worker processes that will read the images; 0: they are read in this one.
     """
     images = examples.images
     if not len(images) or images[0].nbytes * len(images) > limit_bytes:
         return examples
     if several():
-        return examples._replace(images=RememberedImages(images))
+        return examples if num_workers else examples._replace(images=RememberedImages(images))
     with ThreadPoolExecutor() as pool:
         return examples._replace(images=list(pool.map(images.__getitem__, range(len(images)))))
 

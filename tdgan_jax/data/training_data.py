@@ -141,7 +141,7 @@ def _pair_feed(
 ) -> PairFeed:
     feed = PairFeed(
         faces=_load_faces(config, validation, test),
-        expressions=in_memory(fit, limit_bytes=config.data.memory_limit_bytes),
+        expressions=_in_memory_of_feed(config, fit),
         image_size_px=config.model.image_size_px,
         batch_size=config.training.batch_size,
         seed=config.seed,
@@ -214,7 +214,12 @@ def _load_faces(config: Config, validation: Examples | None, test: Examples) -> 
     faces = faces_on_disk(config, validation)
     if source.dataset == config.data.expressions.dataset:
         check_faces_apart(faces, validation, test)
-    return in_memory(faces, limit_bytes=config.data.memory_limit_bytes)
+    return _in_memory_of_feed(config, faces)
+
+
+def _in_memory_of_feed(config: Config, examples: Examples) -> Examples:
+    data = config.data
+    return in_memory(examples, limit_bytes=data.memory_limit_bytes, num_workers=data.num_workers)
 
 
 def check_faces_apart(faces: Examples, validation: Examples | None, test: Examples) -> None:

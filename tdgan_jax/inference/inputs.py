@@ -53,19 +53,27 @@ class Picture(NamedTuple):
 def check_named(arguments: Sequence[str]) -> None:
     """Makes sure that there is something to read, before any work starts.
 
+    A file that is not there is found out when it is read, as one of a list on stdin.
+
     Args:
         arguments: What the user wrote; a list on stdin is not looked into.
 
     Raises:
-        UserError: If a path does not exist, a pattern matches nothing or a folder holds no picture.
+        UserError: If a pattern matches nothing, a folder holds no picture, or the only path does
+            not exist.
     """
     for argument in arguments:
         if argument != STDIN and not any(True for _ in _files_of_argument(argument)):
             if os.path.isdir(argument):
-                raise UserError(f"no pictures or videos in the folder {argument}")
-            if glob.has_magic(argument):
-                raise UserError(f"nothing matches {argument}")
-            raise UserError(f"there is no file or folder {argument}")
+                suffixes = " ".join(sorted(picture_files.SUFFIXES | VIDEO_SUFFIXES))
+                raise UserError(
+                    f"no pictures or videos in the folder {argument}; of a folder the files are "
+                    f"read that end in {suffixes}"
+                )
+            raise UserError(f"nothing matches {argument}")
+    if len(arguments) == 1 and arguments[0] != STDIN and not os.path.lexists(arguments[0]):
+        if not glob.has_magic(arguments[0]):
+            raise UserError(f"there is no file or folder {arguments[0]}")
 
 
 def count_pictures(arguments: Sequence[str]) -> int | None:
@@ -130,11 +138,12 @@ def _read_video(file: InputFile, every: int) -> Iterator[Picture]:
 
 
 def _files_of_argument(argument: str) -> Iterator[InputFile]:
-    if os.path.lexists(argument):  # A name with brackets may be meant as it is.
+    # A name with brackets may be meant as it is.
+    if os.path.lexists(argument) or not glob.has_magic(argument):
         yield from _files_of_path(argument)
-    elif glob.has_magic(argument):
-        for path in sorted(glob.iglob(argument, recursive=True)):
-            yield from _files_of_path(path)
+        return
+    for path in sorted(glob.iglob(argument, recursive=True)):
+        yield from _files_of_path(path)
 
 
 def _files_of_path(path: str) -> Iterator[InputFile]:

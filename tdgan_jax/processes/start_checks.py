@@ -75,7 +75,7 @@ def check_same_content(fingerprint: str) -> None:
 
 
 def check_shared(workdir: Path) -> None:
-    """Makes sure that the run folder is the same for all processes.
+    """Makes sure that the run folder, which is there, is the same for all processes.
 
     Raises:
         UserError: Names the first process that sees another one.
@@ -89,19 +89,34 @@ def check_shared(workdir: Path) -> None:
         return probe.name
 
     name = from_first(make_probe)
-
-    def see_probe() -> None:
-        deadline = time.monotonic() + SEEN_WITHIN_S
-        while not (workdir / name).exists():
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"{workdir.absolute()} is not the run folder of process 0; give all processes "
-                    "the same --workdir on a file system that their machines share"
-                )
-            time.sleep(0.1)
-
     try:
-        all_or_none(see_probe)
+        check_seen_alike(workdir / name)
     finally:
         if is_first():
             (workdir / name).unlink(missing_ok=True)
+
+
+def check_seen_alike(path: Path) -> None:
+    """Makes sure that a file of the run folder is there for all processes or for none.
+
+    Where only some see a run, these would wait for the others to open its checkpoints.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: Names the first process that does not see what process 0 sees.
+    """
+    is_there = from_first(path.exists)
+
+    def look() -> None:
+        deadline = time.monotonic() + SEEN_WITHIN_S
+        while path.exists() != is_there:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{path.parent.absolute()} is not the run folder of process 0; give all "
+                    "processes the same --workdir on a file system that their machines share"
+                )
+            time.sleep(0.1)
+
+    all_or_none(look)

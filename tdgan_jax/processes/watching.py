@@ -6,6 +6,7 @@ sees anything. The waiting parent says then what happened and gives an orderly e
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import traceback
@@ -19,8 +20,19 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 GOOD_BYE_MS = 5000  # for the others to leave as well after an error
 STOPPED = 128 + signal.SIGTERM
 GO_ON = "No checkpoint is damaged: when all processes have ended, the same command goes on"
-# What the errors of a lost connection have in them: of collectives and of JAX's coordinator.
-LOST_MARKS = ("gloo", "nccl", "coordination", "unavailable", "connection", "heartbeat", "barrier")
+# How JAX's errors begin where its coordinator does not answer, or another process does not.
+LOST_STATUSES = ("UNAVAILABLE: ", "DEADLINE_EXCEEDED: ", "ABORTED: ", "CANCELLED: ")
+# What those of a lost process say that have another status: of gloo, NCCL and the coordinator.
+LOST_MARKS = (
+    "closed by peer",
+    "reset by peer",
+    "broken pipe",
+    "timed out waiting",
+    "remote process",
+    "barrier failed",
+    "coordination service has stopped",
+)
+OF_A_PROCESS = re.compile(r"process \d+ ")  # an error that says whose it is
 
 
 class Line:
@@ -95,8 +107,7 @@ def _work_among_others(line: Line, name: str, work: Callable[[Callable[[], None]
         code = work(lambda: line.tell(Line.MET))
     except UserError as error:
         line.tell(Line.SAID)
-        # Errors of several processes say themselves whose they are.
-        _say(str(error) if str(error).startswith("process ") else f"{name}: {error}")
+        _say(str(error) if OF_A_PROCESS.match(str(error)) else f"{name}: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
         line.tell(Line.SAID)
@@ -105,15 +116,25 @@ def _work_among_others(line: Line, name: str, work: Callable[[Callable[[], None]
     except Exception as error:
         line.tell(Line.SAID)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if not any(mark in reason.lower() for mark in LOST_MARKS):
+        if has_lost_another(error):
+            _say(f"{name} has lost another process of the run: {reason[:200]}. {GO_ON}")
+        else:
             traceback.print_exc()
             _say(f"{name} failed: {reason[:200]}. {GO_ON}")
-        else:
-            _say(f"{name} has lost another process of the run: {reason[:200]}. {GO_ON}")
         _leave_at_once(1)
     if not _others_leave_too(PATIENCE_MS if code in (0, STOPPED) else GOOD_BYE_MS):
         _leave_at_once(code or 1)
     return code
+
+
+def has_lost_another(error: Exception) -> bool:
+    """Whether an error is JAX's, of a process that is gone; all others are shown in full."""
+    from jax.errors import JaxRuntimeError
+
+    if not isinstance(error, JaxRuntimeError):
+        return False
+    text = str(error)
+    return text.startswith(LOST_STATUSES) or any(mark in text.lower() for mark in LOST_MARKS)
 
 
 def _others_leave_too(patience_ms: int) -> bool:

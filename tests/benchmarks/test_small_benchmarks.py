@@ -5,7 +5,7 @@ from argparse import Namespace
 
 import pytest
 
-from benchmarks import fold_strategies, growth, input_pipeline
+from benchmarks import faults, fold_strategies, growth, input_pipeline, processes
 from benchmarks.torch_variants import use_variant
 
 
@@ -26,6 +26,16 @@ def test_folds_are_divided_among_the_devices(capsys, monkeypatch):
     arguments = ["--config", "configs/tdgan_yale.py:tiny", "--folds=3"]
     assert fold_strategies.main(arguments) == 2
     assert "--folds must be a multiple of the 8 devices" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "more"), [(faults.main, []), (processes.main, ["--config", "tdgan_synthetic:tiny"])]
+)
+def test_finished_runs_are_not_timed_again(main, more, tmp_path, capsys):
+    (tmp_path / "reference").mkdir()
+    assert main(["--runs", str(tmp_path), *more]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"--runs {tmp_path} holds something already; give a new folder\n")
 
 
 def test_one_thing_grows_at_a_time():

@@ -144,6 +144,8 @@ def test_a_list_on_stdin(photos, monkeypatch, capfd):
     rows = rows_in(capfd.readouterr().out)
     assert [row["status"] for row in rows] == ["ok", "decode_error"]
     assert rows[1]["reason"] == "No such file or directory"
+    assert predict("photos/c.png", "missing.png") == 0
+    assert rows_in(capfd.readouterr().out) == rows  # as if they had been listed
     give(b"\n")
     assert predict("-") == 1
     assert capfd.readouterr().err == "tdgan-jax: the list on the standard input is empty\n"
@@ -152,25 +154,35 @@ def test_a_list_on_stdin(photos, monkeypatch, capfd):
 def test_annotated_pictures_keep_their_place(photos, capfd):
     Path("photos/deep").mkdir()
     gray(128, (400, 300)).save("photos/deep/a.png")
-    assert predict("photos", "photos/deep/a.png", "--annotate", "seen") == 0
+    gray(128).save("photos/deep/a.jpg")
+    os.link("photos/a.png", "v1.5")
+    assert predict("photos", "photos/deep/a.png", "v1.5", "--annotate", "seen") == 0
+    assert "tdgan-jax: wrote annotated pictures into seen\n" in capfd.readouterr().err
     written = sorted(str(path) for path in Path("seen").rglob("*.png"))
     assert written == [
-        "seen/a.png.png",
-        "seen/a.png_2.png",
-        "seen/c.png.png",
-        "seen/deep/a.png.png",
+        "seen/a.png",
+        "seen/a_2.png",
+        "seen/c.png",
+        "seen/deep/a.png",
+        "seen/deep/a_2.png",
+        "seen/v1.5.png",
     ]
     for path in written:
         with Image.open(path) as image:
             assert image.mode == "RGB" and image.height >= 256 and image.width > image.height
-    assert sorted(os.listdir()) == ["photos", "seen"]
+    assert sorted(os.listdir()) == ["photos", "seen", "v1.5"]
 
 
-def test_annotating_again_leaves_other_files_alone(photos):
+def test_annotating_again_leaves_other_files_alone(photos, capfd):
     Path("seen").mkdir()
     Path("seen/mine.txt").write_text("mine")
-    assert predict("photos", "--annotate", "seen", "--overwrite") == 0
-    assert sorted(os.listdir("seen")) == ["a.png.png", "c.png.png", "mine.txt"]
+    options = ["--annotate", "seen", "--overwrite", "--out", "rows.csv"]
+    assert predict("photos", *options) == 0
+    assert sorted(os.listdir("seen")) == ["a.png", "c.png", "mine.txt"]
+    assert capfd.readouterr() == (
+        "wrote rows.csv and annotated pictures into seen (1 decode_error, 2 ok)\n",
+        "",
+    )
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -92,8 +93,9 @@ def test_a_colour_model_gives_colours(model, monkeypatch):
         assert image.getpixel((25, 5)) == (40, 40, 40)
 
 
-def test_the_animation_moves_between_two_expressions():
+def test_the_animation_moves_between_two_expressions(capfd):
     assert interpolate(["0.png"], ["0.png", "200.png"], "--frames", "5", "--strip", "s.png") == 0
+    assert capfd.readouterr().out == "wrote o.gif and s.png\n"
     with Image.open("o.gif") as animation:
         assert animation.n_frames == 5 and animation.info["loop"] == 0
         shown = []
@@ -136,6 +138,11 @@ def test_what_cannot_be_done_says_why(command, arguments, code, message, capfd):
     out, err = capfd.readouterr()
     assert out == "" and message in err and "Traceback" not in err
     assert sorted(os.listdir()) == before
+
+
+def test_the_version_is_that_of_the_installed_package(capfd):
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"tdgan-jax {importlib.metadata.version('tdgan-jax')}\n"
 
 
 @pytest.mark.parametrize("command", ["predict", "transfer", "interpolate"])

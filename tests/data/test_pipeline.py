@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.data.examples import Examples, RememberedImages
+from tdgan_jax.data.examples import Examples, RememberedImages, in_memory
 from tdgan_jax.data.images import Augmentation
 from tdgan_jax.data.pipeline import (
     PairFeed,
@@ -223,3 +223,11 @@ def test_images_are_remembered_and_shared_by_selections():
         assert [int(image[0, 0, 0]) for image in chosen] == [3, 1]
     assert int(remembered[1][0, 0, 0]) == 1
     assert images.looks.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_one_of_several_processes_remembers_what_it_reads_itself(monkeypatch):
+    monkeypatch.setattr("tdgan_jax.data.examples.several", lambda: True)
+    given = examples(5, 16)
+    assert isinstance(in_memory(given, limit_bytes=10**6).images, RememberedImages)
+    # Worker processes end with the epoch, and what they know with them.
+    assert in_memory(given, limit_bytes=10**6, num_workers=2).images is given.images

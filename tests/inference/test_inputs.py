@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -79,17 +80,27 @@ def test_names_that_are_no_text(folder):
 
 
 @pytest.mark.parametrize(
-    ("argument", "message"),
+    ("arguments", "message"),
     [
-        ("nobody.png", "there is no file or folder nobody.png"),
-        ("*.tiff", "nothing matches *.tiff"),
-        ("empty", "no pictures or videos in the folder empty"),
+        (["nobody.png"], "there is no file or folder nobody.png"),
+        (["photos", "*.tiff"], "nothing matches *.tiff"),
+        (["photos", "empty"], "no pictures or videos in the folder empty; of a folder the files"),
+        (["empty"], "that end in .3gp .avi .avif .bmp"),
     ],
 )
-def test_nothing_found_is_an_error_before_any_work(argument, message, folder):
+def test_nothing_found_is_an_error_before_any_work(arguments, message, folder):
     Path("empty").mkdir()
-    with pytest.raises(UserError, match="^" + message.replace("*", r"\*") + "$"):
-        check_named(["photos", argument])
+    Path("empty/picture").write_bytes(Path("photos/b.png").read_bytes())
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_named(arguments)
+
+
+def test_a_missing_file_among_others_is_one_that_cannot_be_read(folder):
+    check_named(["nobody.png", "photos"])
+    for arguments, listed in ((["nobody.png"], ()), (["-"], [b"nobody.png"])):
+        (picture,) = read_pictures(named_files(arguments, listed))
+        assert picture.file.path == Path("nobody.png")
+        assert (picture.image, picture.reason) == (None, "No such file or directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -5,67 +5,27 @@ tried by `benchmarks/processes.py`.
 """
 
 import json
-import os
-import socket
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from benchmarks.faults import FIELDS, ROOT, free_port, meeting_flags
+from benchmarks.faults import command as launch_command
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.run_folder import METRICS_FILE, read_metrics
+from tdgan_jax.run_folder import METRICS_FILE
 from tdgan_jax.steps.families import make_family
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = "configs/classifier_synthetic.py:tiny"
-# Five steps an epoch.
-OVERRIDES = (
-    "data.faces.split=faces[:20]",
-    "data.expressions.train_split=train[:24]",
-    "data.expressions.test_split=test[:9]",
-    "evaluation.yardsticks=false",
-    "training.epochs=4",
-    "log.every_steps=1",
-    "log.checkpoint_every_steps=2",
-    "parallel.heartbeat_timeout_s=20",
-)
+OVERRIDES = (*FIELDS, "training.epochs=4", "parallel.heartbeat_timeout_s=20")
 LAST_STEP = 20
 
 
-def environment(*, devices: int, **more: str) -> dict[str, str]:
-    """The variables of a process with so many devices."""
-    flags = (
-        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-        f"--xla_cpu_parallel_codegen_split_count=1 --xla_force_host_platform_device_count={devices}"
-    )
-    return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags} | more
-
-
-def command(workdir: Path, *more: str, config: str = CONFIG) -> list[str]:
+def command(workdir: Path, *more: str) -> list[str]:
     """The command of a process that trains alone, or under a launcher."""
-    flags = [f"--config.{field}" for field in OVERRIDES]
-    start = [sys.executable, "launch.py", "--config", config, "--workdir", str(workdir)]
-    return [*start, *flags, *more]
-
-
-def meeting_flags(port: int, process_id: int, num_processes: int = 2) -> list[str]:
-    """How a process on this machine finds the others."""
-    return [
-        f"--coordinator_address=127.0.0.1:{port}",
-        f"--num_processes={num_processes}",
-        f"--process_id={process_id}",
-    ]
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return launch_command(CONFIG, workdir, *(f"--config.{field}" for field in OVERRIDES), *more)
 
 
 def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen:
@@ -91,17 +51,6 @@ def outcomes(
         for process in processes:
             process.kill()
     return [(process.returncode, *texts) for process, texts in zip(processes, done, strict=True)]
-
-
-def wait_for_step(workdir: Path, step: int, processes: list[subprocess.Popen]) -> None:
-    """Returns when a step stands in the log."""
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and all(each.poll() is None for each in processes):
-        records = read_metrics(workdir / METRICS_FILE)
-        if records and records[-1]["step"] >= step:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"step {step} never came: {outcomes(processes, timeout_s=1)}")
 
 
 def last_state(workdir: Path) -> tuple[dict, list[np.ndarray]]:

@@ -1,5 +1,6 @@
 """What is wrong with the start of several processes is said in one line, in time."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,24 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.errors import JaxRuntimeError
 
+from benchmarks.faults import ROOT, environment, free_port, meeting_flags
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.processes.meeting import meeting_from
-from tdgan_jax.processes.start_checks import check_devices
+from tdgan_jax.processes.membership import Membership
+from tdgan_jax.processes.start_checks import check_devices, check_seen_alike
+from tdgan_jax.processes.watching import has_lost_another
 from tdgan_jax.run_checks import check_same_config
 from tdgan_jax.run_folder import write_json
-from tests.processes.launching import (
-    CONFIG,
-    ROOT,
-    command,
-    environment,
-    free_port,
-    meeting_flags,
-    outcomes,
-    start,
-)
+from tests.processes.launching import CONFIG, command, outcomes, start
 
 MPIRUN = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:1"}
 SRUN = {"SLURM_STEP_NODELIST": "node[1-2]", "SLURM_NTASKS": "2"}
@@ -148,6 +144,91 @@ def test_a_run_may_go_on_on_other_machines_but_not_with_another_batch(tmp_path):
     check_same_config(load_config(CONFIG, elsewhere), tmp_path)
     with pytest.raises(UsageError, match="training.batch_size: 4 -> 8"):
         check_same_config(load_config(CONFIG, ["training.batch_size=8"]), tmp_path)
+
+
+class Client:
+    """Answers of JAX's coordinator to process 1 of 2, whose process 0 sees a file or does not."""
+
+    def __init__(self, is_seen_by_first: bool):
+        self.is_seen_by_first = is_seen_by_first
+        self.values: dict[str, str] = {}
+
+    def key_value_set(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+    def blocking_key_value_get(self, key: str, timeout_ms: int) -> str:
+        # Of `gathered`, which has nothing to complain of, or of `from_first`.
+        of_first = {} if key.count("/") > 1 else {"value": self.is_seen_by_first}
+        return self.values.get(key, json.dumps(of_first))
+
+
+@pytest.mark.parametrize("is_here, is_seen_by_first", [(False, True), (True, False), (True, True)])
+def test_a_run_that_some_do_not_see_is_refused(monkeypatch, tmp_path, is_here, is_seen_by_first):
+    member = Membership(1, 2, Client(is_seen_by_first))
+    monkeypatch.setattr("tdgan_jax.processes.membership._membership", member)
+    monkeypatch.setattr("tdgan_jax.processes.start_checks.SEEN_WITHIN_S", 0)
+    if is_here:
+        (tmp_path / "config.json").touch()
+    if is_here == is_seen_by_first:
+        check_seen_alike(tmp_path / "config.json")
+        return
+    message = f"^process 1 of 2: {tmp_path} is not the run folder of process 0"
+    with pytest.raises(UserError, match=message):
+        check_seen_alike(tmp_path / "config.json")
+
+
+PAIR = "[external/gloo/gloo/transport/tcp/pair.cc:547]"
+
+
+@pytest.mark.parametrize(
+    "error, is_lost",
+    [
+        (
+            JaxRuntimeError(f"UNKNOWN: Gloo AllGather failed: {PAIR} Connection closed by peer"),
+            True,
+        ),
+        (JaxRuntimeError("UNAVAILABLE: failed to connect to all addresses"), True),
+        (JaxRuntimeError("INTERNAL: Barrier failed because a task has disconnected."), True),
+        (JaxRuntimeError("INVALID_ARGUMENT: Gloo AllGather of 3 bytes, expected 4"), False),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes"), False),
+        (ConnectionResetError("Connection reset by peer"), False),
+        (ValueError("UNAVAILABLE: no barrier, no connection, no heartbeat"), False),
+    ],
+)
+def test_only_an_error_of_jax_is_that_of_a_lost_process(error, is_lost):
+    assert has_lost_another(error) is is_lost
+
+
+FAILING = """
+import sys
+from tdgan_jax.errors import UserError
+from tdgan_jax.processes.watching import run_watched
+
+def work(report_met):
+    raise {error}
+
+sys.exit(run_watched("process 0 of 2", work))
+"""
+
+
+@pytest.mark.parametrize(
+    "error, lines",
+    [
+        (
+            "KeyError('connection of a barrier')",
+            ("Traceback", "KeyError: ", "tdgan-jax: process 0"),
+        ),
+        ("UserError('process 1 of 2: no')", ("tdgan-jax: process 1 of 2: no",)),
+        ("UserError('process the file')", ("tdgan-jax: process 0 of 2: process the file",)),
+    ],
+)
+def test_an_error_of_another_kind_is_shown_in_full(error, lines):
+    program = [sys.executable, "-c", FAILING.format(error=error)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if not line.startswith(" ")]
+    assert done.returncode == 1
+    assert len(said) == len(lines), done.stderr
+    assert all(line.startswith(start) for line, start in zip(said, lines, strict=True))
 
 
 SAVING = """

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.faults import environment, wait_for_step
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.run_folder import read_json
 from tests.processes.launching import (
     LAST_STEP,
     command,
-    environment,
     last_state,
     logged,
     outcomes,
     start,
     start_two,
-    wait_for_step,
 )
 
 MPIRUN = shutil.which("mpirun")
