@@ -10,7 +10,6 @@ each measures. `--quick` takes the smallest sizes, to try the command; its figur
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tdgan_jax.processor import usable_cores
 
 FOLDER = Path(__file__).parent
 TRAIN_STEP = (
@@ -58,11 +59,9 @@ def machine() -> dict[str, Any]:
     if cpuinfo.exists():
         named = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
         model = next(named, f": {model}").partition(": ")[2]
-    can_tell = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count()
     return {
         "cpu": model,
-        "cores": cores,
+        "cores": usable_cores(),
         "system": platform.system(),
         "python": platform.python_version(),
     }

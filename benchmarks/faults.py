@@ -156,10 +156,12 @@ def wait_for_step(workdir: Path, step: int, processes: list[subprocess.Popen]) -
     """
     started = time.monotonic()
     while last_step(workdir) < step:
-        if any(process.poll() is not None for process in processes):
-            raise RuntimeError(f"the run ended early: {ends(processes, started)}")
-        if time.monotonic() > started + PATIENCE_S:
-            raise RuntimeError(f"step {step} does not come")
+        ended = any(process.poll() is not None for process in processes)
+        if ended or time.monotonic() > started + PATIENCE_S:
+            for process in processes:
+                process.kill()
+            how = "the run ended early" if ended else f"step {step} does not come"
+            raise RuntimeError(f"{how}: {ends(processes, started)}")
         time.sleep(0.02)
 
 

@@ -2,12 +2,12 @@
 
     python benchmarks/fold_strategies.py --config configs/tdgan_yale.py --folds 4
 
-`sequential` takes a step of one fold after the other, each on all devices, as `launch.py` does; on
-the CPU a device is made for every core. `per_device` puts one fold on each device. `stacked` puts
-all folds into one step under `vmap`, which all devices share: kernels that differ from fold to fold
-turn convolutions into grouped ones. The input is random, the step the one that updates the
-generator alone. One JSON object goes to stdout: steps of a fold a second, their ratio to those of
-the first way, and how far the losses of a fold's first step are from those of the first way.
+`sequential` takes a step of one fold after the other, each on all devices; of a CPU
+with up to four cores each is one, as for `launch.py`. `per_device` puts one fold on each device.
+`stacked` puts all folds into one step under `vmap`, which all devices share: kernels that differ
+from fold to fold turn convolutions into grouped ones. The input is random, the step the one that
+updates the generator alone. One JSON object goes to stdout: steps of a fold a second, their ratio
+to those of the first way, and how far the losses of a fold's first step are from those of that.
 
 Folds also run as processes of their own, which `launch.py --config.data.fold=K` does. To measure
 that, start this once for each core with `--ways sequential --threads 1` under `taskset -c CORE`.

@@ -32,6 +32,11 @@ from tdgan_jax.run_folder import (
 )
 from tdgan_jax.steps.families import make_family
 
+if __package__:
+    from benchmarks.faults import is_new
+else:  # Run as a script: this folder is on the path, the repository's root need not be.
+    from faults import is_new
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -43,6 +48,8 @@ def main() -> int:
     parser.add_argument("--kill-in-fold", type=int, metavar="FOLD", help="of a cross-validation")
     parser.add_argument("--runs", type=Path, required=True, help="parent of both run folders")
     args, overrides = parser.parse_known_args()
+    if not is_new(args.runs):
+        return 2
     straight, killed = args.runs / "straight", args.runs / "killed"
     has_folds = args.kill_in_fold is not None
     watched = killed / f"fold_{args.kill_in_fold}" if has_folds else killed

@@ -15,8 +15,10 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.errors import JaxRuntimeError
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.processes.membership import several
 
 LATEST = "latest"
 KEPT = 1  # checkpoints of each kind
@@ -74,6 +76,8 @@ class Checkpoints:
             manager = self._manager(name)
             return manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax raises almost anything on damaged files.
+            if several() and isinstance(error, JaxRuntimeError):
+                raise  # another process is lost
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"the checkpoint in {self._folder.parent} cannot be read: {name}: {reason[:200]}"

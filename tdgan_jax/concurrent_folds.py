@@ -5,7 +5,9 @@ main thread alone, which waits; after SIGTERM, Ctrl-C or an error in a fold ever
 its step, with the state saved.
 """
 
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -16,6 +18,7 @@ import jax
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.folds import fold_name
+from tdgan_jax.errors import UserError
 from tdgan_jax.processes.membership import several
 from tdgan_jax.processes.stopping import Interrupted, stop_requests
 from tdgan_jax.run_place import Place
@@ -63,17 +66,17 @@ def devices_for_folds(config: Config, num_unfinished: int) -> list[Any]:
     return devices if way == "per_device" or len(devices) > 1 else []
 
 
-class _Shared(NamedTuple):
-    """What the threads have in common.
+class _Queue(NamedTuple):
+    """The folds that are to be trained, and how: the same for all threads.
 
     Attributes:
         waiting: Folds whose turn is still to come.
-        training: The others by the row of their device; one is named until the next takes its row.
+        training: By thread the fold that it took last.
         opening: Held by the thread that takes a fold and opens it.
         is_stopping: Whether to stop after the next step.
         num_devices: How many threads there are.
-        open_fold: As `train_at_once` gets it, and so the other one.
-        complete_fold: It.
+        open_fold: Gives the run of a fold, None for a finished one.
+        complete_fold: Brings a run to its end.
     """
 
     waiting: deque[int]
@@ -108,7 +111,7 @@ def train_at_once(
     waiting, giving_up = deque(folds), threading.Event()
     workers: list[Future[None]] = []
     with stop_requests() as sigterm_came, ThreadPoolExecutor(len(devices)) as pool:
-        shared = _Shared(
+        queue = _Queue(
             waiting=waiting,
             training={},
             opening=threading.Lock(),
@@ -118,7 +121,7 @@ def train_at_once(
             complete_fold=complete_fold,
         )
         try:
-            workers += [pool.submit(_work, *at, shared) for at in enumerate(devices)]
+            workers += [pool.submit(_work, *at, queue) for at in enumerate(devices)]
             busy = set(workers)
             while busy and not any(worker.done() and worker.exception() for worker in workers):
                 _, busy = wait(busy, LOOK_FOR_SIGNALS_S, FIRST_EXCEPTION)
@@ -127,44 +130,50 @@ def train_at_once(
     _raise_failure([worker.exception() for worker in workers], waiting)
 
 
-def _work(row: int, device: Any, shared: _Shared) -> None:
+def _work(row: int, device: Any, queue: _Queue) -> None:
     """Trains folds on one device until none is left."""
     place = Place(
         make_mesh([device]),
-        devices_at_once=shared.num_devices,
+        devices_at_once=queue.num_devices,
         bar_row=row,
-        stop_requests=lambda: nullcontext(shared.is_stopping),
+        stop_requests=lambda: nullcontext(queue.is_stopping),
     )
     program = None
     with jax.default_device(device):
         while True:
-            with shared.opening:
-                shared.training.pop(row, None)
-                if not shared.waiting or shared.is_stopping():
+            with queue.opening:
+                queue.training.pop(row, None)
+                if not queue.waiting or queue.is_stopping():
                     return
-                fold = shared.waiting.popleft()
+                fold = queue.waiting.popleft()
                 turn = Turn(
                     fold,
                     place._replace(name=fold_name(fold)),
                     program,
-                    beside=tuple(shared.training.values()),
-                    after=tuple(shared.waiting),
+                    beside=tuple(queue.training.values()),
+                    after=tuple(queue.waiting),
                 )
-                shared.training[row] = fold
-                run = shared.open_fold(turn)
+                queue.training[row] = fold
+                run = queue.open_fold(turn)
             if run is not None:
                 program = run.program
-                if shared.is_stopping():
+                if queue.is_stopping():
                     raise Interrupted(f"{fold_name(fold)}: stopped before a step")
-            shared.complete_fold(fold, run)
+            queue.complete_fold(fold, run)
             del run  # with its data, before those of the next one are loaded
 
 
-def _raise_failure(failures: Sequence[BaseException | None], waiting: Sequence[int]) -> None:
-    for failure in failures:
-        if failure is not None and not isinstance(failure, Interrupted):
-            raise failure
-    if stops := [str(failure) for failure in failures if failure is not None]:
+def _raise_failure(ends: Sequence[BaseException | None], waiting: Sequence[int]) -> None:
+    """Raises the first error, after the others are printed; else says what was stopped."""
+    failures = [end for end in ends if end is not None and not isinstance(end, Interrupted)]
+    for other in failures[1:]:
+        if isinstance(other, UserError):
+            print(f"tdgan-jax: {other}", file=sys.stderr)
+        else:
+            traceback.print_exception(other)
+    if failures:
+        raise failures[0]
+    if stops := [str(end) for end in ends if end is not None]:
         raise Interrupted("; ".join(stops))
     if waiting:  # every fold that trained was at its end
         raise Interrupted(f"stopped before {fold_name(waiting[0])}")

@@ -129,8 +129,10 @@ def family_defaults(family: str | None) -> dict[str, Any]:
     """The fields of a family where no configuration says otherwise; empty for an unknown one."""
     try:
         from configs.family_defaults import DEFAULTS
-    except ImportError:  # a package of the user's has the name `configs` and stands before ours
-        return {}
+    except ModuleNotFoundError as error:
+        if error.name not in ("configs", "configs.family_defaults"):
+            raise
+        return {}  # a package of the user's has the name `configs` and stands before ours
     return to_json(DEFAULTS[family]()) if family in DEFAULTS else {}
 
 
@@ -161,12 +163,17 @@ def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: Names the fields that are unknown today.
     """
-    known = flatten(family_defaults(stored.get("family")))
-    if known and (unknown := flatten(stored).keys() - known.keys()):
+    if unknown := unknown_fields(stored):
         raise UserError(
-            f"{path} has {', '.join(sorted(unknown))}, which this version does not know; use the "
+            f"{path} has {', '.join(unknown)}, which this version does not know; use the "
             "one that trained it"
         )
+
+
+def unknown_fields(given: Mapping[str, Any]) -> list[str]:
+    """The fields of a configuration that its family does not have."""
+    known = flatten(family_defaults(given.get("family")))
+    return sorted(flatten(given).keys() - known.keys()) if known else []
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

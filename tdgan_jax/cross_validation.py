@@ -83,6 +83,8 @@ def describe_folds(config: Config, num_unfinished: int, num_at_once: int) -> str
         num_at_once: Devices that take a fold each; 0: one fold after the other.
     """
     text = f"{config.data.num_folds} folds"
+    if not num_unfinished:
+        return f"{text}, all of them finished"
     if num_unfinished < config.data.num_folds:
         text += f", {num_unfinished} of them unfinished"
     if not num_at_once:
@@ -211,14 +213,15 @@ def _open_fold(config: Config, workdir: Path, devices: Sequence[Any], turn: Turn
     from_first(lambda: check_same_config(of_fold, folder))
     if finished_result(folder) is not None:
         return None
+    missing = unfinished_folds(config, workdir)
     with _naming(folder.name):
         run = open_run(
             of_fold,
             folder,
             place=turn.place,
             program=turn.program,
-            folds_after_it=len(set(turn.after).intersection(unfinished_folds(config, workdir))),
-            folds_beside_it=[workdir / fold_name(fold) for fold in turn.beside],
+            folds_after_it=len(set(turn.after).intersection(missing)),
+            folds_beside_it=[workdir / fold_name(i) for i in turn.beside if i in missing],
         )
         in_use = devices or list(run.place.mesh.devices.flat)
         from_first(lambda: _describe_all(of_fold, workdir, in_use))

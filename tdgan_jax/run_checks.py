@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tdgan_jax.configuration import Config, differences, flatten, to_json, with_younger_fields
+from tdgan_jax.configuration import (
+    Config,
+    differences,
+    flatten,
+    to_json,
+    unknown_fields,
+    with_younger_fields,
+)
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.models.execution import PRECISIONS
@@ -68,6 +75,11 @@ def check_values(config: Config) -> None:
     Raises:
         UsageError: If a field is out of range; the message names it.
     """
+    if unknown := unknown_fields(to_json(config)):
+        raise UsageError(
+            f"the configuration has {', '.join(unknown)}, which nothing reads; look for a "
+            "misspelled name"
+        )
     fields = flatten(config)
     for field, known in (
         ("evaluation.selection", SELECTIONS),
@@ -90,7 +102,7 @@ def check_values(config: Config) -> None:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
     if several() and config.parallel.mapping == "pmap":
         raise UsageError("parallel.mapping is 'pmap', which is for one process; take 'shard_map'")
-    if several() and config.parallel.folds == "per_device":
+    if several() and config.data.num_folds and config.parallel.folds == "per_device":
         raise UsageError(
             "parallel.folds is 'per_device', which is for one process; take 'auto' or 'sequential'"
         )

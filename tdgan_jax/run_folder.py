@@ -31,6 +31,7 @@ import tdgan_jax
 from tdgan_jax.configuration import with_younger_fields
 from tdgan_jax.errors import UserError
 from tdgan_jax.folder_lock import locked_folder
+from tdgan_jax.processor import usable_cores
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -190,7 +191,7 @@ def environment(devices: Sequence[Any]) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "devices": [str(device) for device in devices],
         "device_kinds": sorted({getattr(device, "device_kind", "unknown") for device in devices}),
-        "cpu_count": _usable_cpus(),
+        "cpu_count": usable_cores(),
         "git_commit": commit,
         "git_modified": bool(_git("status", "--porcelain", "-uno")) if commit else None,
     }
@@ -356,12 +357,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _usable_cpus() -> int | None:
-    # A container often grants fewer cores than the machine has; only Linux can tell.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def _git(*arguments: str) -> str | None:

@@ -7,14 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "tdgan_jax"
 # A room may import from itself, from the leaves, and from the rooms named here.
-LEAVES = {"errors", "expressions", "configuration", "run_folder", "folder_lock"}
+LEAVES = {"errors", "expressions", "configuration", "run_folder", "folder_lock", "processor"}
 ALLOWED = {
     "processes": set(),
     "models": set(),
     "losses": set(),
     "faces": set(),
     "data": {"faces", "processes"},
-    "checkpoints": set(),
+    "checkpoints": {"processes"},
     "torch_weights": {"models"},
     "steps": {"models", "losses", "torch_weights", "processes"},
     "evaluation": {"steps", "models", "losses", "data", "checkpoints"},

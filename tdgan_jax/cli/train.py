@@ -98,7 +98,7 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     from tdgan_jax.steps.parallel import use_cpu_devices
 
     use_compilation_cache()
-    if not several():
+    if not several() and not config.parallel.devices_per_process:
         use_cpu_devices(config.training.batch_size)
 
     # What is wrong with a configuration is said before the slow imports.

@@ -24,8 +24,8 @@ from tdgan_jax.steps.tdgan_objective import to_unit_range
 
 ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
 BATCH_SIZE = 64
-# Without these a JSON object is no configuration of a run; all other fields have defaults.
-REQUIRED_FIELDS = ("family", "data.expressions.dataset")
+# Without these a JSON object is no configuration of a run.
+REQUIRED_FIELDS = ("family", "data.expressions.dataset", "evaluation.selection")
 
 Encode = Callable[[np.ndarray], jax.Array]
 

@@ -117,7 +117,10 @@ def _work_among_others(line: Line, name: str, work: Callable[[Callable[[], None]
         line.tell(Line.SAID)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if has_lost_another(error):
-            _say(f"{name} has lost another process of the run: {reason[:200]}. {GO_ON}")
+            _say(
+                f"{name} has lost another process of the run, or waited for it too long: "
+                f"{reason[:200]}. {GO_ON}"
+            )
         else:
             traceback.print_exc()
             _say(f"{name} failed: {reason[:200]}. {GO_ON}")

@@ -17,11 +17,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.processes.membership import gathered, several
+from tdgan_jax.processor import usable_cores
 
 BATCH_AXIS = "batch"
 MAPPINGS = ("shard_map", "pmap")
-# Two on two cores, and four on two, are measured; more cores are not.
+# Two cores are measured, three and four are taken to be alike, more are not known.
 MAX_CPU_DEVICES = 4
+CPU_DEVICES = "jax_num_cpu_devices"
 HOST_DEVICES_FLAG = "xla_force_host_platform_device_count"
 
 Step = Callable[..., Any]
@@ -88,21 +90,22 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 def use_cpu_devices(batch_size: int) -> None:
     """Gives the CPU a device for each core, as many as share the batch equally.
 
-    Each device then computes its part of the batch on a core of its own, which is as fast as or
-    faster than one device that divides each operation among the cores (`benchmarks/README.md`).
+    Each device then computes its part of the batch on a core of its own, instead of one device that
+    divides each operation among the cores: faster for large networks and those of IF-GAN, much the
+    same for small ones (`benchmarks/README.md`).
+
     Every device holds a copy of the state: with more than `MAX_CPU_DEVICES` cores there is one
     device, as JAX makes it. `JAX_NUM_CPU_DEVICES` and the flag of XLA take precedence. Must come
     before the first look at a device; afterwards it changes nothing.
     """
-    asked_for = jax.config.values["jax_num_cpu_devices"]
-    if asked_for > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
+    if getattr(jax.config, CPU_DEVICES) > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
         return
-    cores = _usable_cores()
+    cores = usable_cores()
     if cores > MAX_CPU_DEVICES:
         return
     shared = max(count for count in range(1, cores + 1) if batch_size % count == 0)
     with contextlib.suppress(RuntimeError):  # the devices are there already
-        jax.config.update("jax_num_cpu_devices", shared)
+        jax.config.update(CPU_DEVICES, shared)
 
 
 def compiler_options(num_devices: int) -> dict[str, str]:
@@ -115,7 +118,7 @@ def compiler_options(num_devices: int) -> dict[str, str]:
     Args:
         num_devices: Devices of this process that compute at once.
     """
-    if jax.default_backend() != "cpu" or _usable_cores() <= num_devices:
+    if jax.default_backend() != "cpu" or usable_cores() <= num_devices:
         return {}
     return _without_ynnpack()
 
@@ -128,12 +131,6 @@ def _without_ynnpack() -> dict[str, str]:
     except jax.errors.JaxRuntimeError:  # a release of XLA that does not know the option
         return {}
     return options
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def parallel_train_step(

@@ -129,8 +129,13 @@ def test_the_cpu_has_a_device_for_each_core_that_shares_the_batch(
 
 
 def test_devices_that_were_asked_for_or_are_there_stay(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    set_to = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(jax.config, "update", set_to.__setitem__)
+        use_cpu_devices(2)  # XLA's flag asks for eight
+    assert not set_to
     before = jax.devices()
-    use_cpu_devices(2)  # XLA's flag asks for eight
     monkeypatch.delenv("XLA_FLAGS")
     use_cpu_devices(2)  # too late
     assert jax.devices() == before
