@@ -9,7 +9,6 @@ file explains the fields of the JSON object on stdout.
 
 import argparse
 import io
-import json
 import sys
 import time
 from collections import Counter
@@ -25,14 +24,13 @@ from data_builders.synthetic_faces.drawing import draw
 from data_builders.synthetic_faces.factors import sample_expression, sample_identity
 from tdgan_jax.data.image_files import BadImage, opened, upright
 from tdgan_jax.data.source_tree import SourceTree
-from tdgan_jax.errors import UserError
 from tdgan_jax.faces import detection
 from tdgan_jax.faces.detection import Detector
 
 if __package__:
-    from benchmarks.train_step import use_threads
+    from benchmarks.measuring import print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import use_threads
+    from measuring import print_measurement, use_threads
 
 SIZE_PX = (320, 243)
 PROGRAMS = (detection._run_p_net, detection._run_r_net, detection._run_o_net)
@@ -156,14 +154,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--package", action="store_true", help="time package mtcnn as well")
     args = parser.parse_args(arguments)
-    try:
-        threads = use_threads(args.threads)
-        photographs = (
-            read_photographs(args.source) if args.source else drawn_photographs(args.images)
-        )
-    except UserError as error:
-        print(f"face_detection.py: {error}", file=sys.stderr)
-        return error.exit_code
+    return print_measurement("face_detection.py", lambda: measure(args))
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Times the detector on the photographs that the command line names.
+
+    Args:
+        args: The command line.
+
+    Returns:
+        The object that is printed.
+
+    Raises:
+        UserError: If the photographs cannot be read, or there are not as many cores.
+    """
+    threads = use_threads(args.threads)
+    photographs = read_photographs(args.source) if args.source else drawn_photographs(args.images)
     detector = Detector(min_face_size_px=args.min_face_size)
     result = {
         "device": jax.default_backend(),
@@ -174,8 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if args.package:
         result["package_mtcnn"] = time_package(photographs, threads)
-    print(json.dumps(result, indent=1))
-    return 0
+    return result
 
 
 if __name__ == "__main__":

@@ -34,9 +34,11 @@ from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import BATCH_AXIS, compiler_options, use_cpu_devices
 
 if __package__:
-    from benchmarks.train_step import fastest_seconds, print_measurement, random_batch, use_threads
+    from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
+    from benchmarks.train_step import random_batch
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import fastest_seconds, print_measurement, random_batch, use_threads
+    from measuring import fastest_seconds, print_measurement, use_threads
+    from train_step import random_batch
 
 FOLD_AXIS = "fold"
 WAYS = ("sequential", "per_device", "stacked")

@@ -22,11 +22,11 @@ from tdgan_jax.trained_models.opening import open_model
 from tdgan_jax.trained_models.tdgan_model import TdganModel
 
 if __package__:
+    from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
     from benchmarks.recognition import paper_sized_model, twin_generator
-    from benchmarks.train_step import fastest_seconds, print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
+    from measuring import fastest_seconds, print_measurement, use_threads
     from recognition import paper_sized_model, twin_generator
-    from train_step import fastest_seconds, print_measurement, use_threads
 
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 

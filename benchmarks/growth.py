@@ -24,21 +24,11 @@ from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh
 
 if __package__:
-    from benchmarks.train_step import (
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        random_batch,
-        use_threads,
-    )
+    from benchmarks.measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
+    from benchmarks.train_step import random_batch
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import (
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        random_batch,
-        use_threads,
-    )
+    from measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
+    from train_step import random_batch
 
 NUM_IDENTITIES, NUM_EXPRESSIONS = 20, 7
 

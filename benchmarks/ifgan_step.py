@@ -26,21 +26,11 @@ from tdgan_jax.steps.parallel import check_batch_size, make_mesh, use_cpu_device
 from tdgan_jax.torch_weights.optional_packages import require_torch
 
 if __package__:
-    from benchmarks.train_step import (
-        TORCH_VARIANTS,
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        use_threads,
-    )
+    from benchmarks.measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
+    from benchmarks.train_step import TORCH_VARIANTS
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import (
-        TORCH_VARIANTS,
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        use_threads,
-    )
+    from measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
+    from train_step import TORCH_VARIANTS
 
 NUM_EXPRESSIONS = 7
 UPDATES = ()  # what every step of the family updates: all

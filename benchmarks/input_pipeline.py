@@ -25,9 +25,9 @@ from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 
 if __package__:
-    from benchmarks.train_step import print_measurement, use_threads
+    from benchmarks.measuring import print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import print_measurement, use_threads
+    from measuring import print_measurement, use_threads
 
 NUM_EXPRESSIONS = 7
 # Sides of the decoded images and of what the networks see.

@@ -12,7 +12,6 @@ random weights; without `--pictures` they are 256 drawn faces. One JSON object g
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -47,9 +46,9 @@ from tdgan_jax.trained_models.opening import open_model
 from tdgan_jax.trained_models.tdgan_model import TdganModel
 
 if __package__:
-    from benchmarks.train_step import fastest_seconds, use_threads
+    from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from train_step import fastest_seconds, use_threads
+    from measuring import fastest_seconds, print_measurement, use_threads
 
 DRAWN_FACES = 256
 # A process starts with the peak of the one that it is forked from, so a small one stands between.
@@ -246,15 +245,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 impossible here, 2 wrong use.
     """
     args = _parser().parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory() as drawn:
-            if args.pictures is None:
-                draw_faces(Path(drawn), DRAWN_FACES)
-            print(json.dumps(measure(args, args.pictures or drawn), indent=1))
-    except UserError as error:
-        print(f"recognition.py: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    with tempfile.TemporaryDirectory() as drawn:
+        if args.pictures is None:
+            draw_faces(Path(drawn), DRAWN_FACES)
+        return print_measurement("recognition.py", lambda: measure(args, args.pictures or drawn))
 
 
 if __name__ == "__main__":

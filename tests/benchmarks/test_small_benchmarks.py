@@ -6,8 +6,8 @@ from argparse import Namespace
 import pytest
 
 from benchmarks import faults, fold_strategies, growth, input_pipeline, processes
+from benchmarks.measuring import fastest_seconds
 from benchmarks.torch_variants import use_variant
-from benchmarks.train_step import fastest_seconds
 
 
 def test_the_feeds_make_images(capsys):
