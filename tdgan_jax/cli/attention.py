@@ -70,9 +70,10 @@ def run(args: argparse.Namespace) -> int:
         UsageError: If the model is no IF-GAN or has no attention.
         UserError: If the picture cannot be read or shows no face, or the output cannot be written.
     """
-    from tdgan_jax.inference.outputs import check_file
+    from tdgan_jax.inference.outputs import check_file, check_no_input
 
     check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
+    check_no_input(args.out, [args.image])
 
     import numpy as np
 

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         UsageError: If there are not two pictures of one kind and one of the other.
         UserError: If a picture cannot be read or shows no face, or an output cannot be written.
     """
-    from tdgan_jax.inference.outputs import check_file
+    from tdgan_jax.inference.outputs import check_file, check_no_input
 
     if sorted((len(args.face), len(args.expression))) != [1, 2]:
         raise UsageError(
@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     check_file(args.out, (".gif",), "--out", overwrite=args.overwrite)
     if args.strip is not None:
         check_file(args.strip, (".png",), "--strip", overwrite=args.overwrite)
+        check_no_input(args.strip, [*args.face, *args.expression])
 
     import jax
 

@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         outputs.check_file(args.out, rows.SUFFIXES, "--out", overwrite=args.overwrite)
     if args.annotate is not None:
         outputs.check_folder(args.annotate, "--annotate", overwrite=args.overwrite)
+        outputs.check_no_input(args.annotate, args.pictures)
     inputs.check_named(args.pictures)
     try:
         with sigterm_cleans_up():
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     _print_counts(args, counts)
-    return 0
+    return int(counts.keys() == {"decode_error"})  # nothing could be read
 
 
 def _predict(args: argparse.Namespace) -> collections.Counter[str]:

@@ -129,6 +129,10 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
         if is_first():
             print(f"{stop}; the same command goes on", file=sys.stderr)
         return EXIT_STOPPED
+    except KeyboardInterrupt:
+        if is_first():
+            print("the same command goes on from the last checkpoint", file=sys.stderr)
+        raise
     if show_progress:
         print(text)
     return 0

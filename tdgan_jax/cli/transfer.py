@@ -54,9 +54,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: If a picture cannot be read or shows no face, or the output cannot be written.
     """
-    from tdgan_jax.inference.outputs import check_file
+    from tdgan_jax.inference.outputs import check_file, check_no_input
 
     check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
+    check_no_input(args.out, [*args.face, *args.expression])
 
     import jax
     import numpy as np

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +29,21 @@ def check_file(path: Path, suffixes: Sequence[str], option: str, *, overwrite: b
         raise UserError(f"{path} is a folder; {option} takes the name of a file")
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists; add --overwrite to replace it")
+
+
+def check_no_input(out: Path, given: Iterable[str | Path]) -> None:
+    """Refuses an output that would replace an input, whatever else is allowed.
+
+    Args:
+        out: A file or folder to be written.
+        given: Files and folders that are read.
+
+    Raises:
+        UserError: If it is one of them, or the folder of one.
+    """
+    for path in map(Path, given):
+        if out.resolve() in (path.resolve(), path.resolve().parent):
+            raise UserError(f"{out} is read as well as written; name another output")
 
 
 def check_folder(path: Path, option: str, *, overwrite: bool) -> None:

@@ -1,9 +1,12 @@
 """Stopping after a step: SIGTERM to one process stops all of them after the same one."""
 
 import itertools
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tdgan_jax.processes.membership import several
 
@@ -29,7 +32,13 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield _all_stop
         return
     requests: list[int] = []
-    previous = signal.signal(signal.SIGTERM, lambda number, _: requests.append(number))
+
+    def remember(number: int, _: Any) -> None:
+        # The first step may be compiling, for minutes. `print` cannot be called in a handler.
+        os.write(sys.stderr.fileno(), b"tdgan-jax: stopping after this step\n")
+        requests.append(number)
+
+    previous = signal.signal(signal.SIGTERM, remember)
     try:
         yield lambda: bool(requests)
     finally:

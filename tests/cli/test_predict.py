@@ -104,6 +104,13 @@ def test_the_only_picture_is_damaged(photos, capfd):
     assert sorted(os.listdir()) == ["photos"]
 
 
+def test_that_nothing_could_be_read_is_a_failure(photos, capfd):
+    assert predict("photos/b.png", "photos/nothing.png") == 1
+    out, err = capfd.readouterr()
+    assert [row["status"] for row in rows_in(out)] == ["decode_error"] * 2
+    assert err == "tdgan-jax: not all pictures could be read (2 decode_error)\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -112,6 +119,7 @@ def test_the_only_picture_is_damaged(photos, capfd):
         (["photos", "--out", "there.csv"], 1, "there.csv exists; add --overwrite to replace it"),
         (["photos", "--out", "folder.csv"], 1, "folder.csv is a folder; --out takes the name of"),
         (["photos", "--annotate", "photos"], 1, "photos is not empty; add --overwrite to replace"),
+        (["photos", "--annotate", "photos", "--overwrite"], 1, "photos is read as well as written"),
         (["photos", "--annotate", "there.csv"], 1, "there.csv is a file; --annotate takes"),
         (["photos", "--out", "there.csv/rows.csv"], 1, "cannot write there.csv/rows.csv: "),
         (["photos", "--every", "0"], 2, "'0' is not a whole number above 0"),

@@ -188,7 +188,7 @@ def test_module_is_the_same_program_and_help_is_fast():
         check=True,
     )
     seconds = time.perf_counter() - start
-    assert done.stdout.startswith("usage: tdgan-jax [-h] COMMAND")
+    assert done.stdout.startswith("usage: tdgan-jax [-h] [--version] COMMAND")
     for heavy in ("jax", "flax", "tensorflow_datasets", "numpy"):
         assert f"| {heavy}\n" not in done.stderr
     # Less than one second on an idle machine; the imports above are the real test.

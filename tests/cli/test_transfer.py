@@ -129,6 +129,13 @@ def test_the_animation_moves_between_two_faces_and_the_strip_shows_a_part():
         (interpolate, (["0.png"], ["0.png"] * 2, "--frames", "1"), 2, "has at least 2 frames"),
         (interpolate, (["0.png"], ["0.png"] * 2, "--out", "o.png"), 2, "must end in .gif"),
         (interpolate, (["0.png"], ["0.png"] * 2, "--strip", "0.png"), 1, "--overwrite to replace"),
+        (transfer, (["0.png"], ["40.png"], "--out", "40.png", "--overwrite"), 1, "name another"),
+        (
+            interpolate,
+            (["0.png"], ["40.png"] * 2, "--strip", "./0.png", "--overwrite"),
+            1,
+            "read as",
+        ),
         (interpolate, (["0.png", "bad.png"], ["0.png"]), 1, "bad.png: the file is empty"),
     ],
 )
