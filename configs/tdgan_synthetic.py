@@ -3,7 +3,7 @@
     python launch.py --config configs/tdgan_synthetic.py
 
 Variants: "" is the demo, some minutes on two CPU cores; "long" reaches a useful recogniser within
-an hour (0.869 and 0.783 of the test images of unseen people, two seeds); "long_released" is the
+an hour (0.827 ± 0.043 of the test images of unseen people, three seeds); "long_released" is the
 same with the released settings (0.160); "tiny" for tests.
 """
 
