@@ -28,7 +28,7 @@ CONFIG = "configs/tdgan_synthetic.py:tiny"
 
 @pytest.fixture(scope="module")
 def environment(drawn_datasets, tmp_path_factory) -> dict[str, str]:
-    """One device; compiled steps are shared by the processes of this module."""
+    """As many devices as a user has; compiled steps are shared by the processes of this module."""
     cache = tmp_path_factory.mktemp("compiled")
     return os.environ | {
         "TFDS_DATA_DIR": str(drawn_datasets),

@@ -44,9 +44,13 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.cli.train import use_compilation_cache
     from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
     from tdgan_jax.run_folder import read_run
+    from tdgan_jax.steps.parallel import make_cpu_devices
 
     use_compilation_cache()
     run = read_run(args.run_folder)
+    trained_on = (read_run(run.folds[0]) if run.folds else run).environment or {}
+    if trained_on.get("device_kinds") == ["cpu"]:  # as many again: the figures to the last digit
+        make_cpu_devices(len(trained_on["devices"]))
     figures = (evaluate_folds if run.folds else evaluate_run)(
         args.run_folder,
         dataset=args.dataset,

@@ -95,17 +95,23 @@ def use_cpu_devices(batch_size: int) -> None:
     same for small ones (`benchmarks/README.md`).
 
     Every device holds a copy of the state: with more than `MAX_CPU_DEVICES` cores there is one
-    device, as JAX makes it. `JAX_NUM_CPU_DEVICES` and the flag of XLA take precedence. Must come
-    before the first look at a device; afterwards it changes nothing.
+    device, as JAX makes it. `make_cpu_devices` says what takes precedence.
+    """
+    cores = usable_cores()
+    if cores <= MAX_CPU_DEVICES:
+        make_cpu_devices(max(n for n in range(1, cores + 1) if batch_size % n == 0))
+
+
+def make_cpu_devices(count: int) -> None:
+    """Gives the CPU a number of devices.
+
+    `JAX_NUM_CPU_DEVICES` and the flag of XLA take precedence. Must come before the first look at a
+    device; afterwards it changes nothing.
     """
     if getattr(jax.config, CPU_DEVICES) > 0 or HOST_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
         return
-    cores = usable_cores()
-    if cores > MAX_CPU_DEVICES:
-        return
-    shared = max(count for count in range(1, cores + 1) if batch_size % count == 0)
     with contextlib.suppress(RuntimeError):  # the devices are there already
-        jax.config.update(CPU_DEVICES, shared)
+        jax.config.update(CPU_DEVICES, count)
 
 
 def compiler_options(num_devices: int) -> dict[str, str]:
