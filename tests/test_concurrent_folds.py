@@ -259,8 +259,13 @@ def test_an_error_in_a_fold_stops_the_others_after_their_step():
 def test_ctrl_c_leaves_no_fold_training():
     steps = Steps(lambda fold: os.kill(os.getpid(), signal.SIGINT) if fold == 0 else None)
     before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        steps.train()
+    # A shell's background job ignores Ctrl-C.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            steps.train()
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert threading.active_count() == before
     assert sorted(steps.begun) == [0, 1]
 
