@@ -21,7 +21,7 @@ from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.families import make_family
-from tdgan_jax.steps.parallel import check_batch_size, make_mesh
+from tdgan_jax.steps.parallel import check_batch_size, make_cpu_devices, make_mesh
 
 if __package__:
     from benchmarks.measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
@@ -85,7 +85,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--repeats must be at least 1")
     threads = use_threads(args.threads)
     # Before the first look at a device: the CPU has one unless more are asked for.
-    jax.config.update("jax_num_cpu_devices", threads)
+    make_cpu_devices(threads)
     jax.config.update("jax_enable_compilation_cache", False)
     available = len(jax.devices())
     known = environment(jax.devices())

@@ -35,23 +35,9 @@ from tdgan_jax.steps.parallel import (
 from tdgan_jax.steps.tdgan_objective import Batch
 
 if __package__:
-    from benchmarks.measuring import (
-        CompiledStep,
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        say,
-        use_threads,
-    )
+    from benchmarks import measuring
 else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from measuring import (
-        CompiledStep,
-        JaxTraining,
-        fastest_seconds,
-        print_measurement,
-        say,
-        use_threads,
-    )
+    import measuring
 
 TORCH_VARIANTS = ("eager", "channels_last", "compiled", "bfloat16")  # see torch_variants.py
 TWIN_INCEPTION_BLOCKS = 4  # fixed in the torch twin, whose keys are those of the weight files
@@ -203,7 +189,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     batch_size = config.training.batch_size if args.batch_size is None else args.batch_size
     if batch_size < 1 or args.repeats < 1:
         raise UsageError("--batch-size and --repeats must be at least 1")
-    threads = use_threads(args.threads)
+    threads = measuring.use_threads(args.threads)
     use_cpu_devices(batch_size)
     # A step found on disk would not tell how long compiling takes.
     jax.config.update("jax_enable_compilation_cache", False)
@@ -221,16 +207,16 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         for variant in args.torch or ()
     }
 
-    training = JaxTraining(config, family, mesh, batch)
+    training = measuring.JaxTraining(config, family, mesh, batch)
     for updates in frequencies:
         compiled = training.compile(updates)
-        say(f"compiled {pattern_name(updates)} in {compiled.compile_seconds:.1f} s")
+        measuring.say(f"compiled {pattern_name(updates)} in {compiled.compile_seconds:.1f} s")
     calls = {}
     for updates in frequencies:
         calls["jax", updates] = partial(training.step, updates)
         for variant, twin_step in twins.items():
             calls[variant, updates] = partial(twin_step, updates)
-    seconds = fastest_seconds(calls, args.repeats)
+    seconds = measuring.fastest_seconds(calls, args.repeats)
 
     known = environment(list(mesh.devices.flat))
     result = {
@@ -259,7 +245,7 @@ def _side(seconds: Mapping[Any, float], side: str) -> dict[Hashable, float]:
 
 
 def _jax_figures(
-    compiled: Mapping[Hashable, CompiledStep],
+    compiled: Mapping[Hashable, measuring.CompiledStep],
     seconds: Mapping[Hashable, float],
     frequencies: Frequencies,
     batch_size: int,
@@ -287,7 +273,9 @@ def _jax_figures(
     }
 
 
-def _peak_memory_bytes(compiled: Mapping[Hashable, CompiledStep], mesh: Mesh) -> int | None:
+def _peak_memory_bytes(
+    compiled: Mapping[Hashable, measuring.CompiledStep], mesh: Mesh
+) -> int | None:
     measured = [device.memory_stats() or {} for device in mesh.devices.flat]
     if all("peak_bytes_in_use" in stats for stats in measured):  # accelerators
         return max(stats["peak_bytes_in_use"] for stats in measured)
@@ -352,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, unknown = _parser().parse_known_args(arguments)
     if args.torch == []:
         args.torch = ["eager"]
-    return print_measurement(
+    return measuring.print_measurement(
         "train_step.py",
         lambda: measure(load_config(args.config, overrides_from(unknown)), args),
     )

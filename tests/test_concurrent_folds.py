@@ -26,18 +26,10 @@ from tdgan_jax.run_checks import check_same_config, check_values
 from tdgan_jax.run_folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.parallel import make_mesh
 from tdgan_jax.steps.program import Program
+from tests.small_folds import FIELDS, FOLDS
 
 CONFIG = "configs/classifier_yale.py:tiny"  # the family that compiles fastest
-FIELDS = (
-    "data.num_folds=3",
-    "data.validation_fraction=0.25",
-    "data.expressions.dataset=drawn_folds",
-    "data.faces.dataset=drawn_folds",
-    "data.faces.follow_folds=true",
-    "data.faces.split=",
-)
 STOP_AFTER = 4
-FOLDS = ("fold_0", "fold_1", "fold_2")
 
 
 def config_of(*fields: str) -> Any:

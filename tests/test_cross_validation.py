@@ -25,6 +25,8 @@ from tdgan_jax.evaluation.runs import evaluate_folds
 from tdgan_jax.run_folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.train import Interrupted
+from tests import small_folds
+from tests.small_folds import FOLDS
 
 pytestmark = pytest.mark.usefixtures("four_devices")
 
@@ -33,17 +35,11 @@ CONFIG = "configs/tdgan_yale.py:tiny"
 # Without updates of the generator a step compiles in a third of the time; what it does to the
 # generator when it is resumed is tested with the single run.
 FIELDS = (
-    "data.num_folds=3",
-    "data.validation_fraction=0.25",
-    "data.expressions.dataset=drawn_folds",
-    "data.faces.dataset=drawn_folds",
-    "data.faces.follow_folds=true",
-    "data.faces.split=",
+    *small_folds.FIELDS,
     "training.discriminator_warmup_steps=1000",
     "parallel.folds=sequential",  # test_concurrent_folds.py has the other way
 )
 STEPS_A_FOLD = 12
-FOLDS = ("fold_0", "fold_1", "fold_2")
 # The program with the test's dataset among the known ones; runs the commands in a JSON list.
 PROGRAM = """
 import json, sys
