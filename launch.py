@@ -3,6 +3,8 @@
 import sys
 
 from tdgan_jax.cli.main import main
+from tdgan_jax.processor import restart_with_huge_pages
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     sys.exit(main(["train", *sys.argv[1:]]))

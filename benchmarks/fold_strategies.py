@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import BATCH_AXIS, compiler_options, use_cpu_devices
@@ -151,14 +151,12 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     seconds = fastest_seconds({way: folds[way].step for way in args.ways}, args.repeats)
     first = args.ways[0]
     speed: dict[Hashable, float] = {way: args.folds / seconds[way] for way in args.ways}
-    known = environment(jax.devices())
     return {
         "config": config.name,
         "batch_size": config.training.batch_size,
         "folds": args.folds,
         "threads": threads,
         "num_devices": len(jax.devices()),
-        "device": ", ".join(known["device_kinds"]),
         "fold_steps_per_second": speed,
         "ratio": {way: speed[way] / speed[first] for way in args.ways},
         "largest_difference": {
@@ -166,8 +164,6 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
             for way in args.ways
         },
         "compile_seconds": {way: folds[way].compile_seconds for way in args.ways},
-        "versions": known["packages"],
-        "git_commit": known["git_commit"],
     }
 
 
@@ -194,4 +190,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

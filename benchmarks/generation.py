@@ -12,11 +12,10 @@ import sys
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.trained_models.families import StoredModel
 from tdgan_jax.trained_models.opening import open_model
 from tdgan_jax.trained_models.tdgan_model import TdganModel
@@ -76,13 +75,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if twin is not None:
         calls["torch"] = lambda: twin(faces, expressions, noise)
     seconds = fastest_seconds(calls, args.repeats)
-    known = environment(jax.devices())
     result = {
         "model": args.model or "the paper's sizes, random weights",
         "image_size_px": side,
         "batch_size": args.batch_size,
         "threads": threads,
-        "device": ", ".join(known["device_kinds"]),
         "images_per_second": args.batch_size / seconds["jax"],
     }
     if twin is not None:
@@ -92,7 +89,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         result["largest_difference"] = float(
             np.abs(difference - twin(faces, expressions, noise)).max()
         )
-    return result | {"versions": known["packages"], "git_commit": known["git_commit"]}
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,4 +112,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.parallel import check_batch_size, make_cpu_devices, make_mesh
 
@@ -88,19 +88,15 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     make_cpu_devices(threads)
     jax.config.update("jax_enable_compilation_cache", False)
     available = len(jax.devices())
-    known = environment(jax.devices())
     return {
         "config": config.name,
         "threads": threads,
-        "device": ", ".join(known["device_kinds"]),
         "precision": config.precision,
         "points": [
             measure_point(config, *point, args.repeats)
             for point in points(args)
             if point[2] <= available
         ],
-        "versions": known["packages"],
-        "git_commit": known["git_commit"],
     }
 
 
@@ -129,4 +125,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.ifgan_family import ifgan_family
 from tdgan_jax.steps.ifgan_objective import Batch
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, use_cpu_devices
@@ -116,7 +116,6 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     print(f"compiled in {compiled.compile_seconds:.1f} s", file=sys.stderr, flush=True)
     calls["jax"] = partial(training.step, UPDATES)
     seconds = fastest_seconds(calls, args.repeats)
-    known = environment(list(mesh.devices.flat))
     ours = seconds.pop("jax")
     result = {
         "config": config.name,
@@ -126,12 +125,9 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         "compile_seconds": compiled.compile_seconds,
         "peak_memory_bytes": compiled.memory_bytes,
         "flops_per_second": None if compiled.flops is None else compiled.flops / ours,
-        "device": ", ".join(known["device_kinds"]),
         "num_devices": mesh.size,
         "threads": threads,
         "precision": config.precision,
-        "versions": known["packages"],
-        "git_commit": known["git_commit"],
     }
     if seconds:
         result["torch"] = {
@@ -172,4 +168,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

@@ -21,7 +21,7 @@ from tdgan_jax.data.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import Feed, PairFeed
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 
 if __package__:
@@ -96,17 +96,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     threads = use_threads(args.threads)
     check_batch_size(args.batch_size, make_mesh())
     feeds = {"tdgan": tdgan_feed, "ifgan": ifgan_feed}
-    known = environment(jax.devices())
     return {
         "batch_size": args.batch_size,
         "threads": threads,
-        "device": ", ".join(known["device_kinds"]),
         "images_per_second": {
             name: images_per_second(make(args.images, args.batch_size), args.repeats)
             for name, make in feeds.items()
         },
-        "versions": known["packages"],
-        "git_commit": known["git_commit"],
     }
 
 
@@ -129,4 +125,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
 from tdgan_jax.steps.tdgan_objective import Batch
@@ -144,6 +145,8 @@ def use_threads(threads: int | None) -> int:
 def print_measurement(script: str, measured: Callable[[], dict[str, Any]]) -> int:
     """Prints what a benchmark measures as JSON, or why it cannot, as one line on stderr.
 
+    After the figures stand the devices, versions and commit that they were measured with.
+
     Args:
         script: Name of the script, for the line.
         measured: Does the work; a `UserError` says why it cannot be done.
@@ -152,11 +155,21 @@ def print_measurement(script: str, measured: Callable[[], dict[str, Any]]) -> in
         The exit code: 0 done, 1 impossible here, 2 wrong use.
     """
     try:
-        print(json.dumps(measured(), indent=1))
+        print(json.dumps(measured() | _measured_with(), indent=1))
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _measured_with() -> dict[str, Any]:
+    known = environment(jax.devices())
+    return {
+        "device": ", ".join(known["device_kinds"]),
+        "versions": {"python": known["python"], **known["packages"]},
+        "git_commit": known["git_commit"],
+        "git_modified": known["git_modified"],
+    }
 
 
 def say(line: str) -> None:

@@ -34,7 +34,7 @@ from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
 from tdgan_jax.inference.rows import rows_of
 from tdgan_jax.models.tdgan import make_tdgan
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.tdgan import split_networks
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors
@@ -198,14 +198,12 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, Any]:
     seconds = fastest_seconds(calls, args.repeats)
     speed = {name: len(files) / timed for name, timed in seconds.items()}
 
-    known = environment(jax.devices())
     result = {
         "model": args.model or "the paper's sizes, random weights",
         "image_size_px": model.image_size_px,
         "pictures": len(files),
         "batch_size": args.batch_size,
         "threads": threads,
-        "device": ", ".join(known["device_kinds"]),
         "images_per_second": speed["jax"],
         "reading_too": speed["reading_too"],
     }
@@ -218,7 +216,7 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, Any]:
             count: peak_memory_bytes(args.model, files, count, args.batch_size)
             for count in args.memory
         }
-    return result | {"versions": known["packages"], "git_commit": known["git_commit"]}
+    return result
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -252,4 +250,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

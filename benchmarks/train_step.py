@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.run_folder import environment
+from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.families import make_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import (
@@ -218,20 +218,15 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
             calls[variant, updates] = partial(twin_step, updates)
     seconds = measuring.fastest_seconds(calls, args.repeats)
 
-    known = environment(list(mesh.devices.flat))
     result = {
         "config": config.name,
         "batch_size": batch_size,
         **_jax_figures(training.compiled, _side(seconds, "jax"), frequencies, batch_size, mesh),
-        "device": ", ".join(known["device_kinds"]),
         "num_devices": mesh.size,
         "threads": threads,
         "mapping": config.parallel.mapping,
         "precision": config.precision,
         "repeats": args.repeats,
-        "versions": {"python": known["python"], **known["packages"]},
-        "git_commit": known["git_commit"],
-        "git_modified": known["git_modified"],
     }
     for variant in twins:
         figures = _torch_figures(config, _side(seconds, variant), frequencies, batch_size)
@@ -347,4 +342,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as the program does
     sys.exit(main())

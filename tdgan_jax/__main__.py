@@ -1,8 +1,16 @@
-"""Runs `python -m tdgan_jax COMMAND` as `tdgan-jax COMMAND`."""
+"""The program `tdgan-jax COMMAND`, also as `python -m tdgan_jax COMMAND`."""
 
 import sys
 
 from tdgan_jax.cli.main import main
+from tdgan_jax.processor import restart_with_huge_pages
+
+
+def run() -> int:
+    """Runs the command that the process was started with; returns the exit code."""
+    restart_with_huge_pages()
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -35,7 +35,8 @@ from tdgan_jax.run_folder import (
     read_json,
     write_json,
 )
-from tdgan_jax.train import Run, complete_run, finished_result, open_run
+from tdgan_jax.run_opening import Run, finished_result, open_run
+from tdgan_jax.train import complete_run
 from tdgan_jax.visualisation.report import write_report
 
 

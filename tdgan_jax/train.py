@@ -9,92 +9,51 @@ one.
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
-from tdgan_jax.configuration import Config, to_json
-from tdgan_jax.data.average_feed import AverageFaceFeed
-from tdgan_jax.data.average_identity import AverageFaces, save_average_faces
+from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
-from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
-from tdgan_jax.first_weights import check_classifier_run, with_classifier_weights
+from tdgan_jax.first_weights import with_classifier_weights
 from tdgan_jax.processes.membership import (
-    all_or_none,
     from_first,
-    in_turn,
     is_first,
     membership,
 )
-from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import (
     DATA_FIELDS,
     check_finite,
-    check_given_weights,
     check_same_config,
     check_same_data,
-    check_values,
 )
 from tdgan_jax.run_folder import (
-    AVERAGE_FACES_FILE,
-    AVERAGE_FACES_SHEET,
     CHECKPOINTS_FOLDER,
-    CONFIG_FILE,
-    ENVIRONMENT_FILE,
-    REPORT_FILE,
     RESULT_FILE,
-    check_writable_with_space,
-    environment,
     in_use_by_this_process,
-    read_json,
     sample_path,
     write_json,
 )
-from tdgan_jax.run_place import Place, alone_on
+from tdgan_jax.run_opening import Run, finished_result, open_run
+from tdgan_jax.run_place import Place
 from tdgan_jax.step_records import mean_metrics, one_line, records_of
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import (
-    check_batch_size,
-    connect,
-    make_mesh,
     own_copy,
     own_rows,
     replicate,
     shard_batch,
 )
-from tdgan_jax.steps.program import Program, make_program
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
-
-# Beside the state: the logs, sample sheets and the report.
-SMALL_FILES_BYTES = 64 * 2**20
-
-
-class Run(NamedTuple):
-    """A run that may start: its values are checked, its data loaded.
-
-    Attributes:
-        config: The configuration.
-        workdir: The run folder; it holds `config.json` and `environment.json`.
-        data: What it reads.
-        program: Its compiled functions.
-        place: What it has of its process.
-    """
-
-    config: Config
-    workdir: Path
-    data: TrainingData
-    program: Program
-    place: Place
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
@@ -117,96 +76,6 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
     if result is None:
         result = complete_run(open_run(config, workdir), show_progress=show_progress)
     return result
-
-
-def finished_result(workdir: Path) -> dict[str, Any] | None:
-    """The result of a finished run, whose report is written if it is missing; else None."""
-
-    def read() -> dict[str, Any] | None:
-        if not (workdir / RESULT_FILE).exists():
-            return None
-        if not (workdir / REPORT_FILE).exists():
-            write_report([workdir])
-        return read_json(workdir / RESULT_FILE)
-
-    return from_first(read)
-
-
-def open_run(
-    config: Config,
-    workdir: Path,
-    *,
-    place: Place | None = None,
-    program: Program | None = None,
-    folds_after_it: int = 0,
-    folds_beside_it: Sequence[Path] = (),
-) -> Run:
-    """Checks the values, loads the data, and writes down what is to be trained where.
-
-    Args:
-        config: A locked configuration; with folds, one that names a fold.
-        workdir: The run folder, made if need be.
-        place: What it has of its process; everything by default.
-        program: Compiled functions of a run with the same settings; taken over if they fit.
-        folds_after_it: Runs of the same size that will stay beside this one, for the disk space.
-        folds_beside_it: Folders of such runs that train at the same time, for the same.
-
-    Raises:
-        UserError: If the run cannot be trained; nothing is written then.
-    """
-    check_values(config)
-    check_devices(config)
-    place = place or alone_on(make_mesh())
-    check_batch_size(config.training.batch_size, place.mesh)
-    connect(place.mesh)
-    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
-        all_or_none(partial(check_given_weights, config))
-        all_or_none(partial(check_classifier_run, config))
-    # The others read the average faces that process 0 has made.
-    run = in_turn(
-        lambda: _open_run(config, workdir, place, program, folds_after_it, folds_beside_it)
-    )
-    check_same_content(run.data.fingerprint)
-    check_shared(workdir)
-    return run
-
-
-def _open_run(
-    config: Config,
-    workdir: Path,
-    place: Place,
-    program: Program | None,
-    folds_after_it: int,
-    folds_beside_it: Sequence[Path],
-) -> Run:
-    data = load_training_data(config, cache=workdir)
-    if program is None or not program.fits(data.identity_names, data.expression_names):
-        program = make_program(
-            config,
-            place.mesh,
-            data.identity_names,
-            data.expression_names,
-            place.devices_at_once,
-        )
-    run = Run(config, workdir, data, program, place)
-    if not is_first():
-        return run
-    state = jax.eval_shape(program.init_state, jax.random.key(0))
-    needed = sum(_bytes_to_come(state, folder) for folder in (workdir, *folds_beside_it))
-    needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
-    check_writable_with_space(workdir, needed)
-    write_json(workdir / CONFIG_FILE, to_json(config))
-    write_json(workdir / ENVIRONMENT_FILE, environment(list(place.mesh.devices.flat)))
-    if isinstance(data.feed, AverageFaceFeed):
-        _write_average_faces(data.feed.average_faces, workdir)
-    return run
-
-
-def _bytes_to_come(state: Any, workdir: Path) -> int:
-    """What a run with this state will write beside what it has saved."""
-    # The latest state and its successor, and the best parameters of two selections.
-    stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
-    return max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
 
 
 def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
@@ -247,12 +116,10 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     return result
 
 
-def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
+def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+    """The state and the progress that the loop begins with, in the module's start order."""
     config, data, program = run.config, run.data, run.program
-    family = program.family
-    init_key, *keys = jax.random.split(jax.random.key(config.seed), 3)
-    state = replicate(program.init_state(init_key), program.mesh)
-    checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
+    state = replicate(program.init_state(key), program.mesh)
     progress: dict[str, Any] = {
         "step": 0,
         "seconds": 0.0,
@@ -267,18 +134,27 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         check_same_data(checkpoints.latest_progress(), progress)
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
-        _say(run.place, show_progress, f"going on after step {progress['step']}")
-    elif family.with_given_weights is not None:
-        state = replicate(family.with_given_weights(jax.device_get(state)), program.mesh)
+    elif program.family.with_given_weights is not None:
+        state = program.family.with_given_weights(jax.device_get(state))
+        state = replicate(state, program.mesh)
     elif config.training.get("classifier_run"):
-        taken = with_classifier_weights(
+        state = with_classifier_weights(
             config, data.expression_names, jax.device_get(state), program.mesh
         )
-        state = replicate(taken, program.mesh)
+        state = replicate(state, program.mesh)
+    return state, progress
 
+
+def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
+    config, data, program = run.config, run.data, run.program
+    family = program.family
+    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
+    checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
+    state, progress = _first_state(run, checkpoints, init_key)
+    if progress["step"]:
+        _say(run.place, show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
-    step_key, sample_key = keys
     rows = own_rows(feed.batch_size, program.mesh)
     sample_batch = next(feed.batches(epoch=0, rows=slice(family.sample_rows)))
     started = time.monotonic() - progress["seconds"]
@@ -331,15 +207,10 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 if draw and is_first():
                     jax.block_until_ready(metrics)
                     drawing_started = time.monotonic()
-                    columns = jax.device_get(
-                        program.sample_step(own_copy(state.parameters), sample_batch, sample_key)
+                    columns = program.sample_step(
+                        own_copy(state.parameters), sample_batch, sample_key
                     )
-                    grid = sample_grid(
-                        [columns[title] for title in family.sample_columns],
-                        max_rows=family.sample_rows,
-                        titles=family.sample_columns,
-                    )
-                    save_png(grid, sample_path(run.workdir, epoch, step))
+                    _draw(family, columns, sample_path(run.workdir, epoch, step))
                     window_started += time.monotonic() - drawing_started
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
@@ -418,13 +289,14 @@ def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_average_faces(faces: AverageFaces, workdir: Path) -> None:
-    """Keeps IF-GAN's targets, and a picture of them for the report."""
-    save_average_faces(faces, workdir / AVERAGE_FACES_FILE)
-    present = [i for i, count in enumerate(faces.counts) if count]
-    tiles = [faces.images[i : i + 1].astype(np.float32) / 255 for i in present]
-    sheet = sample_grid(tiles, titles=[faces.names[i] for i in present])
-    save_png(sheet, workdir / AVERAGE_FACES_SHEET)
+def _draw(family: Family, columns: dict[str, jax.Array], path: Path) -> None:
+    """Saves a sheet of samples."""
+    grid = sample_grid(
+        [np.asarray(columns[title]) for title in family.sample_columns],
+        max_rows=family.sample_rows,
+        titles=family.sample_columns,
+    )
+    save_png(grid, path)
 
 
 def _describe(run: Run) -> str:

@@ -40,12 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def four_devices() -> Iterator[None]:
     """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
-    from tdgan_jax import train
+    from tdgan_jax import run_opening
     from tdgan_jax.evaluation import runs
     from tdgan_jax.steps.parallel import make_mesh
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train, runs):
+        for module in (run_opening, runs):
             patch.setattr(module, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
         yield
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax import concurrent_folds, cross_validation, run_checks
+from tdgan_jax import concurrent_folds, cross_validation, run_checks, run_opening
 from tdgan_jax import train as train_module
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.concurrent_folds import Turn, devices_for_folds, train_at_once
@@ -51,7 +51,7 @@ def trained(drawn_folds, tmp_path_factory) -> Trained:
     config = config_of(f"data.directory={drawn_folds}")
     programs: list[Program] = []
     made: dict[Any, Program] = {}
-    make_program = train_module.make_program
+    make_program = run_opening.make_program
 
     def make_once(config: Any, mesh: Any, *names: Any) -> Program:
         # Compiling once for the same devices is enough for this test.
@@ -63,11 +63,11 @@ def trained(drawn_folds, tmp_path_factory) -> Trained:
 
     with pytest.MonkeyPatch.context() as patch:
         two = jax.devices()[:2]
-        patch.setattr(train_module, "make_mesh", lambda: make_mesh(two))
+        patch.setattr(run_opening, "make_mesh", lambda: make_mesh(two))
         patch.setattr(
             cross_validation, "devices_for_folds", lambda *given: devices_for_folds(*given)[:2]
         )
-        patch.setattr(train_module, "make_program", make_once)
+        patch.setattr(run_opening, "make_program", make_once)
         with pytest.MonkeyPatch.context() as once:
             stop_in_both_folds(once)
             with pytest.raises(Interrupted) as stop:

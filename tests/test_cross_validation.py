@@ -13,8 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax import cross_validation
-from tdgan_jax import train as train_module
+from tdgan_jax import cross_validation, run_opening
 from tdgan_jax.checkpoints import Checkpoints, state_bytes
 from tdgan_jax.cli.evaluate import folds_table
 from tdgan_jax.configuration import load_config
@@ -22,9 +21,9 @@ from tdgan_jax.cross_validation import check_unchanged_folds, summarise_folds, u
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.runs import evaluate_folds
+from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.families import make_family
-from tdgan_jax.train import Interrupted
 from tests import small_folds
 from tests.small_folds import FOLDS
 
@@ -237,16 +236,16 @@ def test_the_report_of_some_folds_gives_way_to_that_of_all(monkeypatch, tmp_path
 
 def test_the_disk_must_hold_the_folds_that_are_still_to_come(drawn_folds, monkeypatch, tmp_path):
     needed = []
-    monkeypatch.setattr(train_module, "check_writable_with_space", lambda _, n: needed.append(n))
+    monkeypatch.setattr(run_opening, "check_writable_with_space", lambda _, n: needed.append(n))
     config = load_config(CONFIG, [*FIELDS, f"data.directory={drawn_folds}", "data.fold=0"])
-    run = train_module.open_run(config, tmp_path / "run")
-    again = train_module.open_run(config, tmp_path / "run", program=run.program, folds_after_it=2)
+    run = run_opening.open_run(config, tmp_path / "run")
+    again = run_opening.open_run(config, tmp_path / "run", program=run.program, folds_after_it=2)
     assert again.program is run.program
     shapes = jax.eval_shape(run.program.init_state, jax.random.key(0))
     best = 2 * state_bytes(shapes.parameters)
-    assert needed[1] - needed[0] == 2 * (best + train_module.SMALL_FILES_BYTES)
+    assert needed[1] - needed[0] == 2 * (best + run_opening.SMALL_FILES_BYTES)
     beside = [tmp_path / "fold_1", tmp_path / "fold_2"]
-    train_module.open_run(config, tmp_path / "run", program=run.program, folds_beside_it=beside)
+    run_opening.open_run(config, tmp_path / "run", program=run.program, folds_beside_it=beside)
     assert needed[2] == 3 * needed[0]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 import tdgan_jax
 from benchmarks import disentanglement
+from tdgan_jax import run_opening
 from tdgan_jax import train as train_module
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.cli.main import main
@@ -33,9 +34,11 @@ from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
 from tdgan_jax.evaluation.selected_runs import open_selected_run
 from tdgan_jax.evaluation.tuple_reliance import tuple_accuracies
 from tdgan_jax.models import resnet
+from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_folder import read_json, read_metrics
+from tdgan_jax.run_opening import open_run
 from tdgan_jax.steps.program import Program
-from tdgan_jax.train import Interrupted, complete_run, open_run
+from tdgan_jax.train import complete_run
 from tdgan_jax.trained_models.ifgan_model import IfganModel
 from tdgan_jax.trained_models.opening import open_model
 from tests.models.ifgan_networks import SHALLOW, random_tree
@@ -80,7 +83,7 @@ def trained(drawn_folds, tmp_path_factory) -> Trained:
     folder = tmp_path_factory.mktemp("runs")
     workdir, alone = folder / "stopped", folder / "alone"
     made: list[Program] = []
-    make_program, check_finite = train_module.make_program, train_module.check_finite
+    make_program, check_finite = run_opening.make_program, train_module.check_finite
 
     def stop_once(parameters, step):
         check_finite(parameters, step)
@@ -89,7 +92,9 @@ def trained(drawn_folds, tmp_path_factory) -> Trained:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            train_module, "make_program", lambda *args: made.append(make_program(*args)) or made[-1]
+            run_opening,
+            "make_program",
+            lambda *args: made.append(make_program(*args)) or made[-1],
         )
         patch.setattr(train_module, "check_finite", stop_once)
         with pytest.raises(Interrupted, match=f"fold_1: stopped after step {STOP_AFTER + 1}"):
@@ -97,7 +102,7 @@ def trained(drawn_folds, tmp_path_factory) -> Trained:
         num_programs = len(made)
         patch.setattr(train_module, "check_finite", check_finite)
         # Compiling once is enough for this test; resuming does not depend on it.
-        patch.setattr(train_module, "make_program", lambda *args: made[0])
+        patch.setattr(run_opening, "make_program", lambda *args: made[0])
         assert cross_validate(config, workdir, show_progress=False)
     run = open_run(with_fold(config, 1), alone / "fold_1", program=made[0])
     complete_run(run, show_progress=False)

@@ -1,0 +1,160 @@
+"""Before the first step: the checks of a run, its data and its folder.
+
+Whatever can be refused is refused here, before anything is written.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
+from tdgan_jax.configuration import Config, to_json
+from tdgan_jax.data.average_feed import AverageFaceFeed
+from tdgan_jax.data.average_identity import AverageFaces, save_average_faces
+from tdgan_jax.data.training_data import TrainingData, load_training_data
+from tdgan_jax.first_weights import check_classifier_run
+from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
+from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
+from tdgan_jax.run_checks import check_given_weights, check_values
+from tdgan_jax.run_folder import (
+    AVERAGE_FACES_FILE,
+    AVERAGE_FACES_SHEET,
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    REPORT_FILE,
+    RESULT_FILE,
+    check_writable_with_space,
+    environment,
+    read_json,
+    write_json,
+)
+from tdgan_jax.run_place import Place, alone_on
+from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
+from tdgan_jax.steps.program import Program, make_program
+from tdgan_jax.visualisation.grids import sample_grid, save_png
+from tdgan_jax.visualisation.report import write_report
+
+# Beside the state: the logs, sample sheets and the report.
+SMALL_FILES_BYTES = 64 * 2**20
+
+
+class Run(NamedTuple):
+    """A run that may start: its values are checked, its data loaded.
+
+    Attributes:
+        config: The configuration.
+        workdir: The run folder; it holds `config.json` and `environment.json`.
+        data: What it reads.
+        program: Its compiled functions.
+        place: What it has of its process.
+    """
+
+    config: Config
+    workdir: Path
+    data: TrainingData
+    program: Program
+    place: Place
+
+
+def finished_result(workdir: Path) -> dict[str, Any] | None:
+    """The result of a finished run, whose report is written if it is missing; else None."""
+
+    def read() -> dict[str, Any] | None:
+        if not (workdir / RESULT_FILE).exists():
+            return None
+        if not (workdir / REPORT_FILE).exists():
+            write_report([workdir])
+        return read_json(workdir / RESULT_FILE)
+
+    return from_first(read)
+
+
+def open_run(
+    config: Config,
+    workdir: Path,
+    *,
+    place: Place | None = None,
+    program: Program | None = None,
+    folds_after_it: int = 0,
+    folds_beside_it: Sequence[Path] = (),
+) -> Run:
+    """Checks the values, loads the data, and writes down what is to be trained where.
+
+    Args:
+        config: A locked configuration; with folds, one that names a fold.
+        workdir: The run folder, made if need be.
+        place: What it has of its process; everything by default.
+        program: Compiled functions of a run with the same settings; taken over if they fit.
+        folds_after_it: Runs of the same size that will stay beside this one, for the disk space.
+        folds_beside_it: Folders of such runs that train at the same time, for the same.
+
+    Raises:
+        UserError: If the run cannot be trained; nothing is written then.
+    """
+    check_values(config)
+    check_devices(config)
+    place = place or alone_on(make_mesh())
+    check_batch_size(config.training.batch_size, place.mesh)
+    connect(place.mesh)
+    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
+        all_or_none(partial(check_given_weights, config))
+        all_or_none(partial(check_classifier_run, config))
+    # The others read the average faces that process 0 has made.
+    run = in_turn(
+        lambda: _open_run(config, workdir, place, program, folds_after_it, folds_beside_it)
+    )
+    check_same_content(run.data.fingerprint)
+    check_shared(workdir)
+    return run
+
+
+def _open_run(
+    config: Config,
+    workdir: Path,
+    place: Place,
+    program: Program | None,
+    folds_after_it: int,
+    folds_beside_it: Sequence[Path],
+) -> Run:
+    data = load_training_data(config, cache=workdir)
+    if program is None or not program.fits(data.identity_names, data.expression_names):
+        program = make_program(
+            config,
+            place.mesh,
+            data.identity_names,
+            data.expression_names,
+            place.devices_at_once,
+        )
+    run = Run(config, workdir, data, program, place)
+    if not is_first():
+        return run
+    state = jax.eval_shape(program.init_state, jax.random.key(0))
+    needed = sum(_bytes_to_come(state, folder) for folder in (workdir, *folds_beside_it))
+    needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
+    check_writable_with_space(workdir, needed)
+    write_json(workdir / CONFIG_FILE, to_json(config))
+    write_json(workdir / ENVIRONMENT_FILE, environment(list(place.mesh.devices.flat)))
+    if isinstance(data.feed, AverageFaceFeed):
+        _write_average_faces(data.feed.average_faces, workdir)
+    return run
+
+
+def _bytes_to_come(state: Any, workdir: Path) -> int:
+    """What a run with this state will write beside what it has saved."""
+    # The latest state and its successor, and the best parameters of two selections.
+    stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
+    return max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
+
+
+def _write_average_faces(faces: AverageFaces, workdir: Path) -> None:
+    """Keeps IF-GAN's targets, and a picture of them for the report."""
+    save_average_faces(faces, workdir / AVERAGE_FACES_FILE)
+    present = [i for i, count in enumerate(faces.counts) if count]
+    tiles = [faces.images[i : i + 1].astype(np.float32) / 255 for i in present]
+    sheet = sample_grid(tiles, titles=[faces.names[i] for i in present])
+    save_png(sheet, workdir / AVERAGE_FACES_SHEET)
