@@ -3,7 +3,7 @@
 import sys
 
 from tdgan_jax.cli.main import main
-from tdgan_jax.processor import restart_with_huge_pages
+from tdgan_jax.machine import restart_with_huge_pages
 
 if __name__ == "__main__":
     restart_with_huge_pages()

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.processor import usable_cores
+from tdgan_jax.machine import usable_cores
 
 FOLDER = Path(__file__).parent
 TRAIN_STEP = (

@@ -25,7 +25,7 @@ from tdgan_jax.data.image_files import BadImage, opened, upright
 from tdgan_jax.data.source_tree import SourceTree
 from tdgan_jax.faces import detection
 from tdgan_jax.faces.detection import Detector
-from tdgan_jax.processor import restart_with_huge_pages
+from tdgan_jax.machine import restart_with_huge_pages
 
 if __package__:
     from benchmarks.measuring import print_measurement, use_threads

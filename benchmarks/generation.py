@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.processor import restart_with_huge_pages
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.trained_models.families import StoredModel
 from tdgan_jax.trained_models.opening import open_model
 from tdgan_jax.trained_models.tdgan_model import TdganModel

@@ -21,7 +21,7 @@ from tdgan_jax.data.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import Feed, PairFeed
 from tdgan_jax.errors import UsageError
-from tdgan_jax.processor import restart_with_huge_pages
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 
 if __package__:

@@ -118,9 +118,8 @@ def final_arrays(workdir: Path, config) -> list[np.ndarray]:
     if checkpoints.latest_step() is not None:
         trees = [checkpoints.restore_latest(template)[0]]
     else:
-        trees = [
-            checkpoints.restore_best(selection, template.parameters) for selection in SELECTIONS
-        ]
+        stored = [selection for selection in SELECTIONS if checkpoints.has_best(selection)]
+        trees = [checkpoints.restore_best(selection, template.parameters) for selection in stored]
     return [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
 
 

@@ -166,6 +166,7 @@ def _measured_with() -> dict[str, Any]:
     known = environment(jax.devices())
     return {
         "device": ", ".join(known["device_kinds"]),
+        "glibc_settings": known["glibc_settings"],
         "versions": {"python": known["python"], **known["packages"]},
         "git_commit": known["git_commit"],
         "git_modified": known["git_modified"],

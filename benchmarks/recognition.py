@@ -33,8 +33,8 @@ from tdgan_jax.inference.faces import whole_picture
 from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
 from tdgan_jax.inference.rows import rows_of
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.models.tdgan import make_tdgan
-from tdgan_jax.processor import restart_with_huge_pages
 from tdgan_jax.steps.tdgan import split_networks
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors

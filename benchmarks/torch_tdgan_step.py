@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
 
 LEARNING_RATE = 1e-4
@@ -378,4 +379,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()  # as what it is compared to
     main()

@@ -6,8 +6,8 @@
 
 The AT&T faces are loaded, so that the batches are TDGAN's, and not looked at. Variants, each with
 the data, updates, augmentation and selection of TDGAN's variant of the same name: "" (ten folds),
-"probes" (one division, six people left to the probes of disentanglement), "tiny" for tests. Not yet
-measured.
+"probes" (one division, six people left to the probes of disentanglement; one to two minutes on one
+core, 0.694 ± 0.048, three seeds, chance 0.250), "tiny" for tests. The ten folds: not yet measured.
 """
 
 from ml_collections import ConfigDict

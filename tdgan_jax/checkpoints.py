@@ -167,10 +167,13 @@ class Checkpoints:
         self._check_chosen(selection)
         return self._progress(f"best_{selection}")
 
-    def _check_chosen(self, selection: str) -> None:
+    def has_best(self, selection: str) -> bool:
+        """Whether parameters that a selection has chosen are stored."""
         name = f"best_{selection}"
-        exists = (self._folder / name).is_dir()
-        if not exists or self._manager(name).latest_step() is None:
+        return (self._folder / name).is_dir() and self._manager(name).latest_step() is not None
+
+    def _check_chosen(self, selection: str) -> None:
+        if not self.has_best(selection):
             raise UserError(
                 f"{self._folder.parent} holds no checkpoint chosen on {selection!r} yet; "
                 "its first epoch is not finished"

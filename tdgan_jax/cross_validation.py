@@ -32,6 +32,7 @@ from tdgan_jax.run_folder import (
     ENVIRONMENT_FILE,
     REPORT_FILE,
     RESULT_FILE,
+    environment,
     read_json,
     write_json,
 )
@@ -248,15 +249,12 @@ def _naming(fold: str) -> Iterator[None]:
 
 
 def _describe_all(config: Config, workdir: Path, devices: Sequence[Any]) -> None:
-    """Writes what is trained where, as the fold says it, for all folds.
+    """Writes what is trained where for all folds.
 
     Args:
-        config: Of the fold.
+        config: Of one of them.
         workdir: The folder of the cross-validation.
         devices: Those that train.
     """
-    if not (workdir / CONFIG_FILE).exists():
-        write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
-    environment = read_json(workdir / fold_name(config.data.fold) / ENVIRONMENT_FILE)
-    environment["devices"] = [str(device) for device in devices]
-    write_json(workdir / ENVIRONMENT_FILE, environment)
+    write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
+    write_json(workdir / ENVIRONMENT_FILE, environment(devices))

@@ -26,8 +26,12 @@ FOLD_WAYS = ("auto", "sequential", "per_device")
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
-# Where a run is computed, not what: it may go on with others.
+# Where a run is computed, not what: it may go on with others. That the data in another directory
+# are the same is seen in their content.
 OF_THE_MACHINES = (
+    "data.directory",
+    "data.memory_limit_bytes",
+    "data.num_workers",
     "parallel.devices_per_process",
     "parallel.folds",
     "parallel.heartbeat_timeout_s",
@@ -159,5 +163,18 @@ def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:
                 "with another --workdir"
             )
         raise UserError(
-            f"the checkpoint's {field} {stored[field]} are not the dataset's {current[field]}"
+            f"the checkpoint's {field} are not those of the dataset: "
+            f"{_difference(stored[field], current[field])}"
         )
+
+
+def _difference(stored: Any, current: Any) -> str:
+    """Short where the names of ten thousand people differ."""
+    if not isinstance(stored, list) or not isinstance(current, list):
+        return f"{stored}, now {current}"
+    place = next(
+        (i for i, pair in enumerate(zip(stored, current, strict=False)) if pair[0] != pair[1]),
+        min(len(stored), len(current)),
+    )
+    first = [names[place] if place < len(names) else "nothing" for names in (stored, current)]
+    return f"{len(stored)}, now {len(current)}; number {place + 1} was {first[0]}, now {first[1]}"

@@ -31,7 +31,7 @@ import tdgan_jax
 from tdgan_jax.configuration import with_younger_fields
 from tdgan_jax.errors import UserError
 from tdgan_jax.folder_lock import locked_folder
-from tdgan_jax.processor import usable_cores
+from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -181,8 +181,9 @@ def environment(devices: Sequence[Any]) -> dict[str, Any]:
 
     Returns:
         Versions by package name (null for one that is not installed), the platform, the devices
-        as text, the number of usable CPU cores, and the git commit of the package's source tree
-        with whether tracked files differ from it (both null outside a git checkout).
+        as text, the number of usable CPU cores, the settings of the GNU C library (huge pages; null
+        without), and the git commit of the package's source tree with whether tracked files differ
+        from it (both null outside a git checkout).
     """
     commit = _git("rev-parse", "HEAD")
     return {
@@ -192,6 +193,7 @@ def environment(devices: Sequence[Any]) -> dict[str, Any]:
         "devices": [str(device) for device in devices],
         "device_kinds": sorted({getattr(device, "device_kind", "unknown") for device in devices}),
         "cpu_count": usable_cores(),
+        "glibc_settings": os.environ.get(GLIBC_SETTINGS) or None,
         "git_commit": commit,
         "git_modified": bool(_git("status", "--porcelain", "-uno")) if commit else None,
     }

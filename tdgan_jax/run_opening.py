@@ -1,6 +1,7 @@
-"""Before the first step: the checks of a run, its data and its folder.
+"""Before the first step: the checks of a run, its data, and what is to be trained where.
 
-Whatever can be refused is refused here, before anything is written.
+What can be refused is refused by `open_run`. Who trains then holds the folder, and `describe_run`
+writes what and where.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.first_weights import check_classifier_run
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
-from tdgan_jax.run_checks import check_given_weights, check_values
+from tdgan_jax.run_checks import check_given_weights, check_same_config, check_values
 from tdgan_jax.run_folder import (
     AVERAGE_FACES_FILE,
     AVERAGE_FACES_SHEET,
@@ -48,7 +49,7 @@ class Run(NamedTuple):
 
     Attributes:
         config: The configuration.
-        workdir: The run folder; it holds `config.json` and `environment.json`.
+        workdir: The run folder, which is there.
         data: What it reads.
         program: Its compiled functions.
         place: What it has of its process.
@@ -83,7 +84,9 @@ def open_run(
     folds_after_it: int = 0,
     folds_beside_it: Sequence[Path] = (),
 ) -> Run:
-    """Checks the values, loads the data, and writes down what is to be trained where.
+    """Checks the values, loads the data and makes the folder.
+
+    Of IF-GAN the average faces are written too, which the other processes read.
 
     Args:
         config: A locked configuration; with folds, one that names a fold.
@@ -94,7 +97,7 @@ def open_run(
         folds_beside_it: Folders of such runs that train at the same time, for the same.
 
     Raises:
-        UserError: If the run cannot be trained; nothing is written then.
+        UserError: If the run cannot be trained.
     """
     check_values(config)
     check_devices(config)
@@ -137,17 +140,27 @@ def _open_run(
     needed = sum(_bytes_to_come(state, folder) for folder in (workdir, *folds_beside_it))
     needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
     check_writable_with_space(workdir, needed)
-    write_json(workdir / CONFIG_FILE, to_json(config))
-    write_json(workdir / ENVIRONMENT_FILE, environment(list(place.mesh.devices.flat)))
     if isinstance(data.feed, AverageFaceFeed):
         _write_average_faces(data.feed.average_faces, workdir)
     return run
 
 
+def describe_run(run: Run) -> None:
+    """Writes what is trained where; whoever calls it holds the folder.
+
+    Raises:
+        UsageError: If another configuration has come into the folder since the run was opened.
+    """
+    check_same_config(run.config, run.workdir)
+    write_json(run.workdir / CONFIG_FILE, to_json(run.config))
+    write_json(run.workdir / ENVIRONMENT_FILE, environment(list(run.program.mesh.devices.flat)))
+
+
 def _bytes_to_come(state: Any, workdir: Path) -> int:
     """What a run with this state will write beside what it has saved."""
-    # The latest state and its successor, and the best parameters of two selections.
     stored = folder_bytes(workdir / CHECKPOINTS_FOLDER)
+    # The latest state and the best parameters of two selections, each beside its successor: a
+    # whole state is two to three times its parameters.
     return max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
 
 

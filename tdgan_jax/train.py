@@ -23,18 +23,9 @@ from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
 from tdgan_jax.first_weights import with_classifier_weights
-from tdgan_jax.processes.membership import (
-    from_first,
-    is_first,
-    membership,
-)
+from tdgan_jax.processes.membership import from_first, is_first, membership
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.run_checks import (
-    DATA_FIELDS,
-    check_finite,
-    check_same_config,
-    check_same_data,
-)
+from tdgan_jax.run_checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
 from tdgan_jax.run_folder import (
     CHECKPOINTS_FOLDER,
     RESULT_FILE,
@@ -42,16 +33,11 @@ from tdgan_jax.run_folder import (
     sample_path,
     write_json,
 )
-from tdgan_jax.run_opening import Run, finished_result, open_run
+from tdgan_jax.run_opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.run_place import Place
 from tdgan_jax.step_records import mean_metrics, one_line, records_of
 from tdgan_jax.steps.family import Family
-from tdgan_jax.steps.parallel import (
-    own_copy,
-    own_rows,
-    replicate,
-    shard_batch,
-)
+from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
 
@@ -62,10 +48,10 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
     Args:
         config: A locked configuration; with folds, one that names a fold.
         workdir: The run folder.
-        show_progress: Whether to show a progress bar on stderr.
+        show_progress: Whether to say on stdout what is done, and to show a progress bar on stderr.
 
     Returns:
-        The content of `result.json`.
+        The content of `result.json`; the yardsticks in process 0 alone.
 
     Raises:
         UserError: If the work cannot be done; the message says why.
@@ -91,6 +77,7 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
     """
     with contextlib.ExitStack() as held:
         from_first(lambda: held.enter_context(in_use_by_this_process(run.workdir)))
+        from_first(partial(describe_run, run))
         return _complete_run(run, show_progress and is_first())
 
 
@@ -210,7 +197,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     columns = program.sample_step(
                         own_copy(state.parameters), sample_batch, sample_key
                     )
-                    _draw(family, columns, sample_path(run.workdir, epoch, step))
+                    _save_samples(family, columns, sample_path(run.workdir, epoch, step))
                     window_started += time.monotonic() - drawing_started
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
@@ -289,7 +276,7 @@ def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _draw(family: Family, columns: dict[str, jax.Array], path: Path) -> None:
+def _save_samples(family: Family, columns: dict[str, jax.Array], path: Path) -> None:
     """Saves a sheet of samples."""
     grid = sample_grid(
         [np.asarray(columns[title]) for title in family.sample_columns],

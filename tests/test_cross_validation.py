@@ -16,14 +16,15 @@ import pytest
 from tdgan_jax import cross_validation, run_opening
 from tdgan_jax.checkpoints import Checkpoints, state_bytes
 from tdgan_jax.cli.evaluate import folds_table
-from tdgan_jax.configuration import load_config
+from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.cross_validation import check_unchanged_folds, summarise_folds, unfinished_folds
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.runs import evaluate_folds
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.run_folder import read_json, read_metrics, write_json
+from tdgan_jax.run_folder import in_use_by_this_process, read_json, read_metrics, write_json
 from tdgan_jax.steps.families import make_family
+from tdgan_jax.train import complete_run
 from tests import small_folds
 from tests.small_folds import FOLDS
 
@@ -247,6 +248,22 @@ def test_the_disk_must_hold_the_folds_that_are_still_to_come(drawn_folds, monkey
     beside = [tmp_path / "fold_1", tmp_path / "fold_2"]
     run_opening.open_run(config, tmp_path / "run", program=run.program, folds_beside_it=beside)
     assert needed[2] == 3 * needed[0]
+
+
+def test_who_does_not_hold_the_folder_writes_nothing_about_a_run(drawn_folds, tmp_path):
+    config = load_config(CONFIG, [*FIELDS, f"data.directory={drawn_folds}", "data.fold=0"])
+    run = run_opening.open_run(config, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    other = load_config(CONFIG, [*FIELDS, f"data.directory={drawn_folds}", "data.fold=1"])
+    with in_use_by_this_process(tmp_path), pytest.raises(UserError, match="another process"):
+        complete_run(run)
+    assert list(tmp_path.iterdir()) == []
+    # Another run has come in between opening and training.
+    write_json(tmp_path / "config.json", to_json(other))
+    with pytest.raises(UsageError, match="data.fold: 1 -> 0"):
+        complete_run(run)
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    assert read_json(tmp_path / "config.json")["data"]["fold"] == 1
 
 
 def test_a_dataset_that_was_divided_anew_is_noticed(killed, drawn_folds, tmp_path):

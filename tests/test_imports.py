@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "tdgan_jax"
 # A room may import from itself, from the leaves, and from the rooms named here.
-LEAVES = {"errors", "expressions", "configuration", "run_folder", "folder_lock", "processor"}
+LEAVES = {"errors", "expressions", "configuration", "run_folder", "folder_lock", "machine"}
 ALLOWED = {
     "processes": set(),
     "models": set(),

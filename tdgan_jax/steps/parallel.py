@@ -16,8 +16,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.machine import usable_cores
 from tdgan_jax.processes.membership import gathered, several
-from tdgan_jax.processor import usable_cores
 
 BATCH_AXIS = "batch"
 MAPPINGS = ("shard_map", "pmap")
