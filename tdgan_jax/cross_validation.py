@@ -256,5 +256,6 @@ def _describe_all(config: Config, workdir: Path, devices: Sequence[Any]) -> None
         workdir: The folder of the cross-validation.
         devices: Those that train.
     """
-    write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
+    if not (workdir / CONFIG_FILE).exists():
+        write_json(workdir / CONFIG_FILE, to_json(with_fold(config, ALL_FOLDS)))
     write_json(workdir / ENVIRONMENT_FILE, environment(devices))

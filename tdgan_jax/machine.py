@@ -26,7 +26,9 @@ def restart_with_huge_pages() -> None:
     environment variable `GLIBC_TUNABLES` is set, be it to nothing: `GLIBC_TUNABLES= tdgan-jax ...`
     for debuggers that lose a program that starts again.
     """
-    if sys.platform != "linux" or GLIBC_SETTINGS in os.environ or RESTARTED in sys._xoptions:
+    if GLIBC_SETTINGS in os.environ or RESTARTED in sys._xoptions:
+        return
+    if sys.platform != "linux" or not sys.executable:
         return
     os.environ[GLIBC_SETTINGS] = HUGE_PAGES
     try:

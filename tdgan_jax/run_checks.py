@@ -26,10 +26,8 @@ FOLD_WAYS = ("auto", "sequential", "per_device")
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
-# Where a run is computed, not what: it may go on with others. That the data in another directory
-# are the same is seen in their content.
+# Where a run is computed, not what: it may go on with others.
 OF_THE_MACHINES = (
-    "data.directory",
     "data.memory_limit_bytes",
     "data.num_workers",
     "parallel.devices_per_process",

@@ -141,7 +141,7 @@ def _open_run(
     needed += folds_after_it * (2 * state_bytes(state.parameters) + SMALL_FILES_BYTES)
     check_writable_with_space(workdir, needed)
     if isinstance(data.feed, AverageFaceFeed):
-        _write_average_faces(data.feed.average_faces, workdir)
+        save_average_faces(data.feed.average_faces, workdir / AVERAGE_FACES_FILE)
     return run
 
 
@@ -154,6 +154,8 @@ def describe_run(run: Run) -> None:
     check_same_config(run.config, run.workdir)
     write_json(run.workdir / CONFIG_FILE, to_json(run.config))
     write_json(run.workdir / ENVIRONMENT_FILE, environment(list(run.program.mesh.devices.flat)))
+    if isinstance(run.data.feed, AverageFaceFeed):
+        _draw_average_faces(run.data.feed.average_faces, run.workdir / AVERAGE_FACES_SHEET)
 
 
 def _bytes_to_come(state: Any, workdir: Path) -> int:
@@ -164,10 +166,9 @@ def _bytes_to_come(state: Any, workdir: Path) -> int:
     return max(5 * state_bytes(state) - stored, 2 * state_bytes(state)) + SMALL_FILES_BYTES
 
 
-def _write_average_faces(faces: AverageFaces, workdir: Path) -> None:
-    """Keeps IF-GAN's targets, and a picture of them for the report."""
-    save_average_faces(faces, workdir / AVERAGE_FACES_FILE)
+def _draw_average_faces(faces: AverageFaces, path: Path) -> None:
+    """Saves a picture of IF-GAN's targets for the report."""
     present = [i for i, count in enumerate(faces.counts) if count]
     tiles = [faces.images[i : i + 1].astype(np.float32) / 255 for i in present]
     sheet = sample_grid(tiles, titles=[faces.names[i] for i in present])
-    save_png(sheet, workdir / AVERAGE_FACES_SHEET)
+    save_png(sheet, path)

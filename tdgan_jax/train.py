@@ -77,6 +77,9 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
     """
     with contextlib.ExitStack() as held:
         from_first(lambda: held.enter_context(in_use_by_this_process(run.workdir)))
+        # Whoever held it until now may have finished the run.
+        if (result := finished_result(run.workdir)) is not None:
+            return result
         from_first(partial(describe_run, run))
         return _complete_run(run, show_progress and is_first())
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tdgan_jax.evaluation.divisions import Division, divide_by, divide_once, independent_groups
 from tdgan_jax.evaluation.probes import PROBES, classification_probe, regression_probe
@@ -42,6 +43,9 @@ class Labels(NamedTuple):
     factor_names: tuple[str, ...]
 
 
+# The matrices are small: where something else uses the cores, threads that wait for each other make
+# a fit four to twelve times slower.
+@threadpool_limits.wrap(limits=1)
 def probe_matrix(features: Mapping[str, np.ndarray], labels: Labels) -> dict[str, Any]:
     """Probes every label from every feature.
 

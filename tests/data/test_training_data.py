@@ -116,3 +116,16 @@ def test_a_dataset_that_was_built_anew_does_not_go_on_training(folded):
     assert "\n" not in str(refused.value)
     check_same_data(before, current | before)
     check_same_data({}, current | before)  # a checkpoint of before the field
+
+
+@pytest.mark.parametrize(
+    ("stored", "current", "said"),
+    [
+        ([*"abc"], [*"abd"], "3, now 3; number 3 was c, now d"),
+        ([*"abc"], [*"ab"], "3, now 2; number 3 was c, now nothing"),
+        ([*"ab"], [*"abc"], "2, now 3; number 3 was nothing, now c"),
+    ],
+)
+def test_other_people_are_named_in_one_line(stored, current, said):
+    with pytest.raises(UserError, match=f"identity_names are not those of the dataset: {said}$"):
+        check_same_data({"identity_names": stored}, {"identity_names": current})

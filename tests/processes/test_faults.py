@@ -141,7 +141,7 @@ def test_a_run_may_go_on_on_other_machines_but_not_with_another_batch(tmp_path):
         del config.parallel[field]  # as in folders from before there were several processes
     write_json(tmp_path / "config.json", config.to_dict())
     elsewhere = ["parallel.devices_per_process=2", "parallel.heartbeat_timeout_s=99"]
-    elsewhere += ["data.directory=/elsewhere", "data.num_workers=2"]
+    elsewhere += ["data.memory_limit_bytes=1", "data.num_workers=2"]
     check_same_config(load_config(CONFIG, elsewhere), tmp_path)
     with pytest.raises(UsageError, match="training.batch_size: 4 -> 8"):
         check_same_config(load_config(CONFIG, ["training.batch_size=8"]), tmp_path)
