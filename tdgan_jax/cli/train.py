@@ -176,8 +176,9 @@ def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
         names = ", ".join(path.name for path in finished)
         return f"finished: {names}; the other folds are still to be run\n{report}"
     lines = [
-        f"{len(joined['folds'])} folds, {joined['steps']} steps in {joined['seconds']:.0f} s; "
-        f"parameters selected on {_chooser(joined)}; no subject in two folds; test accuracy:"
+        f"{len(joined['folds'])} folds, {joined['steps']} steps in {joined['seconds']:.0f} s "
+        f"(all folds added); parameters selected on {_chooser(joined)}; no subject in two folds; "
+        "test accuracy:"
     ]
     pooled = {name: figures["pooled"] for name, figures in recognisers(joined).items()}
     for name, of_all in pooled.items():

@@ -94,7 +94,7 @@ def _cross_validation(by_name: Mapping[str, RunFiles]) -> tuple[str, Facts, Sect
     facts = [
         ("State", "finished" if summary else f"{finished} of {count} folds finished"),
         ("Steps", _grouped(summary.get("steps"))),
-        ("Time", _duration(summary.get("seconds"))),
+        ("Time of all folds", _duration(summary.get("seconds"))),
         ("Seed", _grouped(config.get("seed"))),
         ("Devices", _devices(run.environment or {})),
     ]
