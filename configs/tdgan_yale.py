@@ -8,7 +8,7 @@ No paper evaluates on this set: 15 people with four labelled photographs each. I
 protocol on real faces. Variants: "" is a reduced width for CPUs (20 minutes on two cores, 0.500 and
 0.467 of the 60 photographs right in two runs, chance 0.250); "probes" leaves six people to the
 probes of disentanglement, which need several unseen people with several expressions each, and
-trains on the nine others to the last epoch (nine to eleven minutes on one core, 0.569 ± 0.087, three
+trains on the nine others to the last epoch (eleven minutes on one core, 0.569 ± 0.087, three
 seeds); "tiny" for tests.
 """
 
