@@ -29,6 +29,7 @@ from data_builders.synthetic_faces.factors import (
     sample_nuisance,
     sample_style,
 )
+from tdgan_jax.machine import usable_cores
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 _LENGTH = struct.Struct("<I")
@@ -85,12 +86,6 @@ def encode_png(gray: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def draw_split(
     split: str, image_size_px: int, *, num_workers: int | None = None
 ) -> Generator[tuple[Picture, bytes], None, None]:
@@ -108,7 +103,7 @@ def draw_split(
         RuntimeError: a worker stopped early.
     """
     if num_workers is None:
-        num_workers = min(_num_cores(), 16)
+        num_workers = min(usable_cores(), 16)
     if num_workers == 0:
         for picture in pictures(split):
             yield picture, encode_png(draw_picture(picture, image_size_px))

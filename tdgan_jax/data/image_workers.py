@@ -29,6 +29,7 @@ from tdgan_jax.data.image_files import (
     StoredImage,
     read_image,
 )
+from tdgan_jax.machine import usable_cores
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.preparation import Cropping
@@ -83,7 +84,7 @@ def read_images(
         RuntimeError: If a worker stopped early.
     """
     if num_workers is None:
-        num_workers = min(_num_cores(), _MOST_WORKERS) if num_images >= _FEW_IMAGES else 0
+        num_workers = min(usable_cores(), _MOST_WORKERS) if num_images >= _FEW_IMAGES else 0
     if num_workers < 2:
         for item, data in files:
             yield item, _read(data, reading)
@@ -151,12 +152,6 @@ def _start_worker(reading: Reading) -> subprocess.Popen[bytes]:
     assert worker.stdin is not None
     pickle.dump(tuple(reading), worker.stdin)
     return worker
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read(data: bytes, reading: Reading) -> StoredImage | FaceImage | BadImage:
