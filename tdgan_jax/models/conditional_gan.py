@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.attention import SelfAttention
-from tdgan_jax.models.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.models.layers import conv_transpose_4x4_stride_2, per_example_dropout
+from tdgan_jax.networks.attention import SelfAttention
+from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
+from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, per_example_dropout
 
 LEAKY_SLOPE = 0.2
 SKIP_SOURCES = ("convolution", "attended")

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.batch_norm import BatchStatistics
+from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.models.conditional_gan import Discriminator, Generator
-from tdgan_jax.models.resnet import ResNet
+from tdgan_jax.networks.resnet import ResNet
 
 # How the classifier sees a pair; the paper does not say (spec IF-GAN 2).
 TUPLE_FORMS = (

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.layers import (
+from tdgan_jax.networks.layers import (
     Initializer,
     InstanceNorm,
     conv_transpose_4x4_stride_2,

@@ -8,7 +8,7 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.execution import set_execution
+from tdgan_jax.networks.execution import set_execution
 
 Tree = Any
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.models.batch_norm import BatchStatistics, batch_statistics
+from tdgan_jax.networks.batch_norm import BatchStatistics, batch_statistics
 from tdgan_jax.models.ifgan import IFGAN, Definitions
 from tdgan_jax.steps.ifgan_objective import (
     Batch,

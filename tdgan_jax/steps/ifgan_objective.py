@@ -20,7 +20,7 @@ from tdgan_jax.losses import (
     moved_centres,
     patch_judgement_loss,
 )
-from tdgan_jax.models.batch_norm import BatchStatistics
+from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.models.ifgan import Classification, Classifier, Definitions
 
 Parameters = Any

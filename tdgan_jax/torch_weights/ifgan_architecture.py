@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.models.resnet import BOTTLENECK_EXPANSION, DEPTHS
+from tdgan_jax.networks.resnet import BOTTLENECK_EXPANSION, DEPTHS
 from tdgan_jax.torch_weights.mapping import StateDict
 
 # What the weights do not tell, with the value that is assumed.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.models.batch_norm import batch_statistics
+from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.models.conditional_gan import Discriminator, Generator
 from tdgan_jax.models.ifgan import TUPLE_FORMS, Classifier, make_ifgan
 from tdgan_jax.torch_weights import ifgan as tables

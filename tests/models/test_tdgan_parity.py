@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.models.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
+from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
 from tdgan_jax.models.tdgan import (
     ConvNormReLU,
     Decoder,

@@ -17,9 +17,9 @@ from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UsageError
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.models import resnet
-from tdgan_jax.models.batch_norm import batch_statistics
+from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.models.ifgan import Classification, make_ifgan
-from tdgan_jax.models.layers import per_example_dropout
+from tdgan_jax.networks.layers import per_example_dropout
 from tdgan_jax.steps.ifgan import (
     LearningRate,
     Setup,

@@ -11,9 +11,9 @@ from flax import nnx
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.batch_norm import BatchNorm, batch_statistics
-from tdgan_jax.models.execution import set_execution
-from tdgan_jax.models.layers import InstanceNorm
+from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
+from tdgan_jax.networks.execution import set_execution
+from tdgan_jax.networks.layers import InstanceNorm
 from tdgan_jax.models.tdgan import Encoder
 from tdgan_jax.run_checks import check_values
 from tdgan_jax.steps.families import make_family

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from tdgan_jax.models.execution import set_execution
+from tdgan_jax.networks.execution import set_execution
 from tdgan_jax.models.tdgan import make_tdgan
 from tdgan_jax.steps.tdgan import (
     GENERATOR,

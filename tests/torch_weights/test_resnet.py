@@ -7,7 +7,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.models.resnet import ResNet
+from tdgan_jax.networks.resnet import ResNet
 from tdgan_jax.torch_weights.mapping import _leaves
 from tdgan_jax.torch_weights.resnet import (
     imagenet_weights,

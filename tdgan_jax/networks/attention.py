@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.layers import Initializer
+from tdgan_jax.networks.layers import Initializer
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.models.layers import max_pool_3x3_stride_2, uniform_fan_in
+from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
+from tdgan_jax.networks.layers import max_pool_3x3_stride_2, uniform_fan_in
 
 # Depth to number of blocks of each stage, and whether these are bottlenecks.
 DEPTHS = {

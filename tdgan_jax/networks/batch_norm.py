@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.models.layers import Initializer
+from tdgan_jax.networks.layers import Initializer
 
 
 class BatchStatistics(NamedTuple):
