@@ -18,7 +18,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.trained_models.families import StoredModel
 from tdgan_jax.trained_models.opening import open_model
-from tdgan_jax.trained_models.tdgan_model import TdganModel
+from tdgan_jax.families.tdgan.model import TdganModel
 
 if __package__:
     from benchmarks.measuring import fastest_seconds, print_measurement, use_threads

@@ -16,7 +16,7 @@ from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.run_folder import environment
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
-from tdgan_jax.steps.tdgan_objective import Batch
+from tdgan_jax.families.tdgan.objective import Batch
 
 
 class CompiledStep(NamedTuple):

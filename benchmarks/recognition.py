@@ -34,16 +34,16 @@ from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
 from tdgan_jax.inference.rows import rows_of
 from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.models.tdgan import make_tdgan
-from tdgan_jax.steps.tdgan import split_networks
+from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.step import split_networks
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.torch_weights.tdgan import FILE_STEMS, torch_from_tdgan
+from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.trained_models.description import ModelDescription, Preprocessing
 from tdgan_jax.trained_models.families import StoredModel
 from tdgan_jax.trained_models.images import as_model_images
 from tdgan_jax.trained_models.opening import open_model
-from tdgan_jax.trained_models.tdgan_model import TdganModel
+from tdgan_jax.families.tdgan.model import TdganModel
 
 if __package__:
     from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
@@ -91,7 +91,7 @@ def twin_generator(stored: StoredModel, threads: int) -> Any:
         UserError: If PyTorch is missing.
     """
     torch = require_torch("--torch")
-    from tdgan_jax.torch_weights.tdgan_torch import make_networks
+    from tdgan_jax.families.tdgan.twin import make_networks
 
     torch.set_num_threads(threads)
     state_dicts = torch_from_tdgan(stored.parameters).items()

@@ -32,7 +32,7 @@ from tdgan_jax.steps.parallel import (
     make_mesh,
     use_cpu_devices,
 )
-from tdgan_jax.steps.tdgan_objective import Batch
+from tdgan_jax.families.tdgan.objective import Batch
 
 if __package__:
     from benchmarks import measuring
@@ -119,7 +119,7 @@ def make_twin_step(
     else:  # Run as a script: this folder is on the path, the repository's root need not be.
         from torch_tdgan_step import TorchTdganStep
         from torch_variants import use_variant
-    from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
+    from tdgan_jax.families.tdgan.twin import Discriminator, Generator
 
     torch.set_num_threads(threads)
     torch.manual_seed(config.seed)

@@ -104,7 +104,7 @@ def load(path: str | Path) -> Model:
 
     stored = open_model(path)
     if stored.description.family == "tdgan":
-        from tdgan_jax.trained_models.tdgan_model import TdganModel
+        from tdgan_jax.families.tdgan.model import TdganModel
 
         return TdganModel(stored)
     if stored.description.family == "ifgan":

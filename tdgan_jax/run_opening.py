@@ -17,7 +17,7 @@ from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.average_feed import AverageFaceFeed
 from tdgan_jax.data.average_identity import AverageFaces, save_average_faces
 from tdgan_jax.data.training_data import TrainingData, load_training_data
-from tdgan_jax.first_weights import check_classifier_run
+from tdgan_jax.families.tdgan.first_weights import check_classifier_run
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.run_checks import check_given_weights, check_same_config, check_values

@@ -22,7 +22,7 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
-from tdgan_jax.first_weights import with_classifier_weights
+from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
 from tdgan_jax.processes.membership import from_first, is_first, membership
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import DATA_FIELDS, check_finite, check_same_config, check_same_data

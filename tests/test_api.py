@@ -281,7 +281,7 @@ def test_golden_weights_through_load(golden_model):
 
 def test_golden_weights_come_out_bit_identical(golden_model, tmp_path):
     from tdgan_jax.torch_weights.state_files import write_torch_files
-    from tdgan_jax.torch_weights.tdgan import FILE_STEMS, torch_from_tdgan
+    from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
     from tdgan_jax.trained_models.opening import open_model
 
     folder, weights = golden_model

@@ -8,7 +8,7 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.tdgan import make_tdgan
+from tdgan_jax.families.tdgan.networks import make_tdgan
 from tdgan_jax.steps.classifier import (
     SAMPLE_COLUMNS,
     Classifier,
@@ -22,8 +22,8 @@ from tdgan_jax.steps.classifier import (
     train_step,
 )
 from tdgan_jax.steps.family import Family, set_configured_execution
-from tdgan_jax.steps.tdgan import make_optimizers
-from tdgan_jax.steps.tdgan_objective import Batch
+from tdgan_jax.families.tdgan.step import make_optimizers
+from tdgan_jax.families.tdgan.objective import Batch
 
 
 def classifier_networks(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> Classifier:

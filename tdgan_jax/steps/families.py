@@ -5,7 +5,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.steps.classifier_family import classifier_family
 from tdgan_jax.steps.family import Family
 from tdgan_jax.steps.ifgan_family import ifgan_family
-from tdgan_jax.steps.tdgan_family import tdgan_family
+from tdgan_jax.families.tdgan.training import tdgan_family
 
 
 def make_family(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tdgan_jax.torch_weights.ifgan_recogniser_torch import Recogniser
-from tdgan_jax.torch_weights.tdgan_onnx import GENERATOR_FILE, RECOGNISER_FILE, write_onnx_network
+from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, write_onnx_network
 
 
 class Drawing(nn.Module):

@@ -107,7 +107,7 @@ def stored_family(name: str) -> StoredFamily:
         UserError: If it is unknown.
     """
     if name == "tdgan":
-        from tdgan_jax.trained_models.tdgan_storage import TDGAN_STORAGE
+        from tdgan_jax.families.tdgan.storage import TDGAN_STORAGE
 
         return TDGAN_STORAGE
     if name == "ifgan":

@@ -10,7 +10,7 @@ from tdgan_jax.torch_weights.ifgan import FILE_STEMS, torch_from_ifgan
 from tdgan_jax.torch_weights.state_files import to_tensors
 from tdgan_jax.trained_models.families import Difference, StoredModel
 from tdgan_jax.trained_models.ifgan_model import IfganModel
-from tdgan_jax.trained_models.tdgan_parity import differences
+from tdgan_jax.families.tdgan.parity import differences
 
 NUM_PROBES = 3
 
@@ -79,7 +79,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
 
 def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference]:
     """Runs the ONNX files with onnxruntime, in a batch and alone, and compares their outputs."""
-    from tdgan_jax.torch_weights.tdgan_onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
+    from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
     ours = outputs(stored, probe := make_probe(IfganModel(stored)))
     images = _channels_first(probe)

@@ -25,8 +25,8 @@ from tdgan_jax.steps.classifier import (
 )
 from tdgan_jax.steps.classifier_family import check_options, classifier_networks
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
-from tdgan_jax.steps.tdgan_family import tdgan_networks
-from tdgan_jax.steps.tdgan_objective import Batch
+from tdgan_jax.families.tdgan.training import tdgan_networks
+from tdgan_jax.families.tdgan.objective import Batch
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 WEIGHTED = Objective(label_smoothing=0.1, class_weighting_exponent=1.0)

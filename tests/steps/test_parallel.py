@@ -22,10 +22,10 @@ from tdgan_jax.steps.parallel import (
     shard_batch,
     use_cpu_devices,
 )
-from tdgan_jax.steps.tdgan import TrainState, Updates, init_state, train_step
-from tdgan_jax.steps.tdgan_objective import Batch, draw_randomness
+from tdgan_jax.families.tdgan.step import TrainState, Updates, init_state, train_step
+from tdgan_jax.families.tdgan.objective import Batch, draw_randomness
 from tests.steps.recording import ALL_DEVICE_COUNTS, RECORDING_DESCENT, assert_same_training
-from tests.steps.test_tdgan import tiny_setup
+from tests.families.tdgan.test_step import tiny_setup
 
 STEPS = 5
 LAYOUTS = [(2, "shard_map"), (4, "pmap"), (8, "shard_map")]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
+from tdgan_jax.families.tdgan.step import SAMPLE_COLUMNS
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 
 

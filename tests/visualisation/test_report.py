@@ -11,7 +11,7 @@ from tdgan_jax import run_folder
 from tdgan_jax.cli import report as report_command
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_metrics
-from tdgan_jax.steps.tdgan import SAMPLE_COLUMNS
+from tdgan_jax.families.tdgan.step import SAMPLE_COLUMNS
 from tdgan_jax.visualisation.figures import Series
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import distinct_names, write_report

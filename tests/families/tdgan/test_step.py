@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 from tdgan_jax.networks.execution import set_execution
-from tdgan_jax.models.tdgan import make_tdgan
-from tdgan_jax.steps.tdgan import (
+from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.step import (
     GENERATOR,
     Setup,
     TrainState,
@@ -21,7 +21,7 @@ from tdgan_jax.steps.tdgan import (
     split_networks,
     train_step,
 )
-from tdgan_jax.steps.tdgan_objective import (
+from tdgan_jax.families.tdgan.objective import (
     DROPOUT_USES,
     Batch,
     Objective,
@@ -29,7 +29,7 @@ from tdgan_jax.steps.tdgan_objective import (
     draw_randomness,
     generate,
 )
-from tdgan_jax.torch_weights.tdgan import tdgan_from_torch
+from tdgan_jax.families.tdgan.weights import tdgan_from_torch
 from tests import golden_tdgan as golden
 from tests.steps.recording import recording_adam
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tdgan_jax.torch_weights.tdgan_torch import Generator, encoded_size_px
+from tdgan_jax.families.tdgan.twin import Generator, encoded_size_px
 
 RECOGNISER_FILE = "recogniser.onnx"
 GENERATOR_FILE = "generator.onnx"

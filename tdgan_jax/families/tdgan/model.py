@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.tdgan import ENCODER_STRIDE, Definitions
+from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
 from tdgan_jax.trained_models.batches import map_batches
 from tdgan_jax.trained_models.compiled import Definition, compiled
 from tdgan_jax.trained_models.images import Images, as_model_images

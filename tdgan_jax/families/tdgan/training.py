@@ -8,9 +8,9 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.tdgan import ENCODER_STRIDE, TDGAN, make_tdgan
+from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, TDGAN, make_tdgan
 from tdgan_jax.steps.family import Family, set_configured_execution
-from tdgan_jax.steps.tdgan import (
+from tdgan_jax.families.tdgan.step import (
     SAMPLE_COLUMNS,
     Setup,
     TrainState,
@@ -22,7 +22,7 @@ from tdgan_jax.steps.tdgan import (
     split_networks,
     train_step,
 )
-from tdgan_jax.steps.tdgan_objective import Batch, Objective, draw_randomness
+from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 
 PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
 

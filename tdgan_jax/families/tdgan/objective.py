@@ -17,7 +17,7 @@ from tdgan_jax.losses import (
     cross_entropy_loss,
     squared_error_loss,
 )
-from tdgan_jax.models.tdgan import Definitions, Judgement
+from tdgan_jax.families.tdgan.networks import Definitions, Judgement
 
 Parameters = Any
 Metrics = dict[str, jax.Array]

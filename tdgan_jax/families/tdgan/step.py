@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.models.tdgan import TDGAN, Definitions
+from tdgan_jax.families.tdgan.networks import TDGAN, Definitions
 from tdgan_jax.steps.parallel import BATCH_AXIS
-from tdgan_jax.steps.tdgan_objective import (
+from tdgan_jax.families.tdgan.objective import (
     Batch,
     FirstPass,
     Metrics,

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.torch_weights.tdgan import FILE_STEMS, torch_from_tdgan
+from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.trained_models.families import Difference, StoredModel
-from tdgan_jax.trained_models.tdgan_model import TdganModel
+from tdgan_jax.families.tdgan.model import TdganModel
 
 NUM_PROBES = 3
 
@@ -42,7 +42,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
     """Loads an export strictly into the torch twin and compares all outputs."""
     import torch
 
-    from tdgan_jax.torch_weights.tdgan_torch import load_networks
+    from tdgan_jax.families.tdgan.twin import load_networks
 
     model = TdganModel(stored)
     probe = make_probe(model)
@@ -63,8 +63,8 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 
 def write_onnx(stored: StoredModel, folder: Path) -> None:
     """Writes `recogniser.onnx` and `generator.onnx`."""
-    from tdgan_jax.torch_weights.tdgan_onnx import write_onnx_files
-    from tdgan_jax.torch_weights.tdgan_torch import make_networks
+    from tdgan_jax.families.tdgan.onnx import write_onnx_files
+    from tdgan_jax.families.tdgan.twin import make_networks
 
     sizes = stored.description.architecture
     weights = {
@@ -81,7 +81,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
 
 def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference]:
     """Runs both ONNX files with onnxruntime, in a batch and alone, and compares their outputs."""
-    from tdgan_jax.torch_weights.tdgan_onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
+    from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
     model = TdganModel(stored)
     probe = make_probe(model)

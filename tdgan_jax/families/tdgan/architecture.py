@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.models.tdgan import ENCODER_STRIDE, scaled
+from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, scaled
 from tdgan_jax.torch_weights.mapping import StateDict
-from tdgan_jax.torch_weights.tdgan import FILE_STEMS
+from tdgan_jax.families.tdgan.weights import FILE_STEMS
 
 # What the shapes do not tell; only training uses it.
 DROPOUT_RATE = 0.5
