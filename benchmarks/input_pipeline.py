@@ -16,8 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from tdgan_jax.data.average_feed import AverageFaceFeed
-from tdgan_jax.data.average_identity import AverageFaces
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
+from tdgan_jax.families.ifgan.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import Feed, PairFeed
 from tdgan_jax.errors import UsageError

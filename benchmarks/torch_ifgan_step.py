@@ -1,6 +1,6 @@
 """IF-GAN's training step in PyTorch: what JAX's is timed against.
 
-Losses and updates of `tdgan_jax/steps/ifgan.py` with the specification's choices: the discriminator
+Losses and updates of `tdgan_jax/families/ifgan/step.py` with the specification's choices: the discriminator
 learns first; then generator and classifier learn together, from its judgement, the distance to the
 average face, the cross-entropy of both tuples and the island loss. Images are float tensors (batch,
 channels, size, size) in [-1, 1].
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tdgan_jax.torch_weights.ifgan_torch import Discriminator, Generator, normalised
+from tdgan_jax.families.ifgan.twin import Discriminator, Generator, normalised
 from tdgan_jax.torch_weights.resnet_torch import ResNet
 
 LEARNING_RATE = 1e-4

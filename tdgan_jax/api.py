@@ -108,7 +108,7 @@ def load(path: str | Path) -> Model:
 
         return TdganModel(stored)
     if stored.description.family == "ifgan":
-        from tdgan_jax.trained_models.ifgan_model import IfganModel
+        from tdgan_jax.families.ifgan.model import IfganModel
 
         return IfganModel(stored)
     raise UserError(f"models of the family {stored.description.family!r} cannot be used this way")

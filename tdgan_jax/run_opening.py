@@ -14,8 +14,8 @@ import numpy as np
 
 from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
 from tdgan_jax.configuration import Config, to_json
-from tdgan_jax.data.average_feed import AverageFaceFeed
-from tdgan_jax.data.average_identity import AverageFaces, save_average_faces
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
+from tdgan_jax.families.ifgan.average_identity import AverageFaces, save_average_faces
 from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.families.tdgan.first_weights import check_classifier_run
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.data.average_feed import AverageFaceFeed
-from tdgan_jax.data.average_training import average_face_feed
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
+from tdgan_jax.families.ifgan.feed import average_face_feed
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
     Examples,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.evaluation.ifgan_features import ifgan_features
+from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.evaluation.selected_runs import SelectedRun, encode_examples, encoders
 
 

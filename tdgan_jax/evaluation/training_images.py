@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.data.average_training import load_whole_datasets
+from tdgan_jax.families.ifgan.feed import load_whole_datasets
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_labelled, test_transform
 from tdgan_jax.data.splits import splits_of

@@ -4,7 +4,7 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.steps.classifier_family import classifier_family
 from tdgan_jax.steps.family import Family
-from tdgan_jax.steps.ifgan_family import ifgan_family
+from tdgan_jax.families.ifgan.training import ifgan_family
 from tdgan_jax.families.tdgan.training import tdgan_family
 
 

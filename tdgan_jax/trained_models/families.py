@@ -111,7 +111,7 @@ def stored_family(name: str) -> StoredFamily:
 
         return TDGAN_STORAGE
     if name == "ifgan":
-        from tdgan_jax.trained_models.ifgan_storage import IFGAN_STORAGE
+        from tdgan_jax.families.ifgan.storage import IFGAN_STORAGE
 
         return IFGAN_STORAGE
     raise UserError(f"the model is of the family {name!r}; this version knows tdgan and ifgan")

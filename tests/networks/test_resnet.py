@@ -10,7 +10,7 @@ from tdgan_jax.models import batch_norm
 from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.networks.resnet import ResNet, max_pool_3x3_stride_2_padded
 from tdgan_jax.torch_weights.resnet import torch_from_resnet
-from tests.models.ifgan_networks import nchw, nhwc, random_images, randomised, tree_of
+from tests.families.ifgan.ifgan_networks import nchw, nhwc, random_images, randomised, tree_of
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tdgan_jax.torch_weights.resnet import (
     torch_from_resnet,
     widened_first_convolution,
 )
-from tests.models.ifgan_networks import random_tree
+from tests.families.ifgan.ifgan_networks import random_tree
 
 
 def shapes_of(**options):

@@ -18,9 +18,9 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.models import resnet
 from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.models.ifgan import Classification, make_ifgan
+from tdgan_jax.families.ifgan.networks import Classification, make_ifgan
 from tdgan_jax.networks.layers import per_example_dropout
-from tdgan_jax.steps.ifgan import (
+from tdgan_jax.families.ifgan.step import (
     LearningRate,
     Setup,
     TrainState,
@@ -31,8 +31,8 @@ from tdgan_jax.steps.ifgan import (
     split_networks,
     train_step,
 )
-from tdgan_jax.steps.ifgan_family import ifgan_family
-from tdgan_jax.steps.ifgan_objective import Batch, Objective, separate, to_symmetric_range
+from tdgan_jax.families.ifgan.training import ifgan_family
+from tdgan_jax.families.ifgan.objective import Batch, Objective, separate, to_symmetric_range
 from tdgan_jax.steps.parallel import (
     make_mesh,
     parallel_eval_step,
@@ -40,7 +40,7 @@ from tdgan_jax.steps.parallel import (
     replicate,
     shard_batch,
 )
-from tests.models.ifgan_networks import SHALLOW, random_tree, tree_of
+from tests.families.ifgan.ifgan_networks import SHALLOW, random_tree, tree_of
 from tests.steps.recording import (
     ALL_DEVICE_COUNTS,
     RECORDING_DESCENT,
@@ -347,7 +347,7 @@ def test_the_benchmarks_torch_twin_has_the_same_losses(monkeypatch):
     torch = pytest.importorskip("torch", reason="the torch twins need the extra [torch]")
     from benchmarks.torch_ifgan_step import make_torch_step
     from tdgan_jax.torch_weights import resnet_torch
-    from tdgan_jax.torch_weights.ifgan import torch_from_ifgan
+    from tdgan_jax.families.ifgan.weights import torch_from_ifgan
     from tdgan_jax.torch_weights.state_files import to_tensors
 
     monkeypatch.setitem(resnet_torch.DEPTHS, SHALLOW, ((1, 1, 0, 0), False))

@@ -21,7 +21,7 @@ from tdgan_jax.losses import (
     patch_judgement_loss,
 )
 from tdgan_jax.networks.batch_norm import BatchStatistics
-from tdgan_jax.models.ifgan import Classification, Classifier, Definitions
+from tdgan_jax.families.ifgan.networks import Classification, Classifier, Definitions
 
 Parameters = Any
 Metrics = dict[str, jax.Array]

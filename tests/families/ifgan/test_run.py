@@ -22,26 +22,26 @@ from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.cli.main import main
 from tdgan_jax.configuration import load_config
 from tdgan_jax.cross_validation import cross_validate
-from tdgan_jax.data.average_identity import read_average_faces
+from tdgan_jax.families.ifgan.average_identity import read_average_faces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation import probes
-from tdgan_jax.evaluation.ifgan_features import ifgan_features
+from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
 from tdgan_jax.evaluation.selected_runs import open_selected_run
-from tdgan_jax.evaluation.tuple_reliance import tuple_accuracies
+from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.models import resnet
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_folder import read_json, read_metrics
 from tdgan_jax.run_opening import open_run
 from tdgan_jax.steps.program import Program
 from tdgan_jax.train import complete_run
-from tdgan_jax.trained_models.ifgan_model import IfganModel
+from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.trained_models.opening import open_model
-from tests.models.ifgan_networks import SHALLOW, random_tree
+from tests.families.ifgan.ifgan_networks import SHALLOW, random_tree
 
 pytestmark = pytest.mark.usefixtures("four_devices")
 FIELDS = (
@@ -346,7 +346,7 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
     stored.mkdir()
     (stored / "config.json").write_text(json.dumps(config))
     from tdgan_jax.trained_models.description import ModelDescription, Preprocessing
-    from tdgan_jax.trained_models.ifgan_storage import ifgan_shapes
+    from tdgan_jax.families.ifgan.storage import ifgan_shapes
 
     names = ("happiness", "sadness")
     shapes = ifgan_shapes(
@@ -368,7 +368,7 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
 def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     from tdgan_jax.run_checks import check_given_weights, check_values
-    from tdgan_jax.steps.ifgan_family import ifgan_family
+    from tdgan_jax.families.ifgan.training import ifgan_family
     from tdgan_jax.torch_weights.resnet import torch_from_resnet
     from tests.torch_weights.test_resnet import shapes_of
 

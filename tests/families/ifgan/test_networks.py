@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.models.conditional_gan import Discriminator, Generator
-from tdgan_jax.models.ifgan import TUPLE_FORMS, Classifier, make_ifgan
+from tdgan_jax.families.ifgan.conditional_gan import Discriminator, Generator
+from tdgan_jax.families.ifgan.networks import TUPLE_FORMS, Classifier, make_ifgan
 from tdgan_jax.torch_weights import ifgan as tables
-from tdgan_jax.torch_weights.ifgan import torch_from_ifgan
-from tests.models.ifgan_networks import (
+from tdgan_jax.families.ifgan.weights import torch_from_ifgan
+from tests.families.ifgan.ifgan_networks import (
     SHALLOW,
     nchw,
     nhwc,
@@ -188,7 +188,7 @@ def test_classifier_on_concatenated_tuples_is_the_twin_on_normalised_images(monk
 
 def test_gray_images_are_normalised_as_the_mean_of_the_colours(monkeypatch):
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.torch_weights.ifgan_torch import normalised
+    from tdgan_jax.families.ifgan.twin import normalised
 
     with_shallow_depth(monkeypatch)
     classifier = make_classifier("concatenation", image_channels=1)

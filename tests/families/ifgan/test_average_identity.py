@@ -5,8 +5,8 @@ import pytest
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data import loading
-from tdgan_jax.data.average_feed import AverageFaceFeed
-from tdgan_jax.data.average_identity import (
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
+from tdgan_jax.families.ifgan.average_identity import (
     AverageFaces,
     average_faces,
     read_average_faces,

@@ -6,7 +6,7 @@ import pytest
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation import tuple_reliance
-from tdgan_jax.evaluation.tuple_reliance import tuple_accuracies
+from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tests.data.test_pipeline import examples
 
 NUM_IMAGES = 2 * tuple_reliance.BATCH_SIZE + 5

@@ -6,10 +6,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from tdgan_jax.torch_weights.ifgan import FILE_STEMS, torch_from_ifgan
+from tdgan_jax.families.ifgan.weights import FILE_STEMS, torch_from_ifgan
 from tdgan_jax.torch_weights.state_files import to_tensors
 from tdgan_jax.trained_models.families import Difference, StoredModel
-from tdgan_jax.trained_models.ifgan_model import IfganModel
+from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.families.tdgan.parity import differences
 
 NUM_PROBES = 3
@@ -38,8 +38,8 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
     """Loads an export strictly into the torch twins and compares all outputs."""
     import torch
 
-    from tdgan_jax.torch_weights.ifgan_recogniser_torch import load_recogniser
-    from tdgan_jax.torch_weights.ifgan_torch import Discriminator
+    from tdgan_jax.families.ifgan.recogniser_twin import load_recogniser
+    from tdgan_jax.families.ifgan.twin import Discriminator
 
     ours = outputs(stored, probe := make_probe(IfganModel(stored)))
     images = torch.from_numpy(_channels_first(probe))
@@ -64,8 +64,8 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 
 def write_onnx(stored: StoredModel, folder: Path) -> None:
     """Writes `recogniser.onnx` and, unless it is the baseline, `generator.onnx`."""
-    from tdgan_jax.torch_weights.ifgan_onnx import write_onnx_files
-    from tdgan_jax.torch_weights.ifgan_recogniser_torch import Recogniser
+    from tdgan_jax.families.ifgan.onnx import write_onnx_files
+    from tdgan_jax.families.ifgan.recogniser_twin import Recogniser
 
     sizes = stored.description.architecture
     recogniser = Recogniser(sizes, len(stored.description.expression_names))

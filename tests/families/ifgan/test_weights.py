@@ -6,10 +6,10 @@ import pytest
 from flax import nnx
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.models.ifgan import make_ifgan
-from tdgan_jax.torch_weights.ifgan import ifgan_from_torch, torch_from_ifgan
-from tdgan_jax.torch_weights.ifgan_architecture import ifgan_architecture
-from tests.models.ifgan_networks import random_tree, tree_of
+from tdgan_jax.families.ifgan.networks import make_ifgan
+from tdgan_jax.families.ifgan.weights import ifgan_from_torch, torch_from_ifgan
+from tdgan_jax.families.ifgan.architecture import ifgan_architecture
+from tests.families.ifgan.ifgan_networks import random_tree, tree_of
 
 
 def shapes_of(**options):

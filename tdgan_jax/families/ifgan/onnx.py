@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tdgan_jax.torch_weights.ifgan_recogniser_torch import Recogniser
+from tdgan_jax.families.ifgan.recogniser_twin import Recogniser
 from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, write_onnx_network
 
 

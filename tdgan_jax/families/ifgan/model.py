@@ -8,9 +8,9 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.models.ifgan import Definitions
-from tdgan_jax.steps.ifgan import draw_average_faces, eval_step
-from tdgan_jax.steps.ifgan_objective import to_symmetric_range, to_unit_range
+from tdgan_jax.families.ifgan.networks import Definitions
+from tdgan_jax.families.ifgan.step import draw_average_faces, eval_step
+from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
 from tdgan_jax.trained_models.batches import map_batches
 from tdgan_jax.trained_models.compiled import Definition, compiled
 from tdgan_jax.trained_models.images import Images, as_model_images

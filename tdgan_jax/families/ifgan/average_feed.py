@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tdgan_jax.data.average_identity import AverageFaces
+from tdgan_jax.families.ifgan.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.images import centre_crop, rotated
 from tdgan_jax.data.padding import padded_rows, padded_weight

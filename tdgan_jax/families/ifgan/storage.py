@@ -7,14 +7,14 @@ from typing import Any
 from flax import nnx
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.models.ifgan import make_ifgan
-from tdgan_jax.steps.ifgan import split_networks
+from tdgan_jax.families.ifgan.networks import make_ifgan
+from tdgan_jax.families.ifgan.step import split_networks
 from tdgan_jax.torch_weights import ifgan as tables
-from tdgan_jax.torch_weights.ifgan_architecture import ifgan_architecture
+from tdgan_jax.families.ifgan.architecture import ifgan_architecture
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.trained_models.description import ModelDescription
 from tdgan_jax.trained_models.families import FoundArchitecture, NetworkShapes, StoredFamily
-from tdgan_jax.trained_models.ifgan_parity import compare_with_onnx, compare_with_twin, write_onnx
+from tdgan_jax.families.ifgan.parity import compare_with_onnx, compare_with_twin, write_onnx
 
 
 def ifgan_shapes(description: ModelDescription) -> NetworkShapes:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tdgan_jax.torch_weights.ifgan_torch import Generator, normalised
+from tdgan_jax.families.ifgan.twin import Generator, normalised
 from tdgan_jax.torch_weights.resnet_torch import ResNet
 
 GENERATOR_FIELDS = {

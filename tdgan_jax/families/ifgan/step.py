@@ -16,8 +16,8 @@ import optax
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchStatistics, batch_statistics
-from tdgan_jax.models.ifgan import IFGAN, Definitions
-from tdgan_jax.steps.ifgan_objective import (
+from tdgan_jax.families.ifgan.networks import IFGAN, Definitions
+from tdgan_jax.families.ifgan.objective import (
     Batch,
     Island,
     Metrics,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.data.average_feed import AverageFaceFeed, check_average_face_feed
-from tdgan_jax.data.average_identity import AverageFaces
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
+from tdgan_jax.families.ifgan.average_identity import AverageFaces
 from tdgan_jax.data.images import rotated
 from tdgan_jax.errors import UsageError
 from tests.data.test_pipeline import arrays, assert_equal, examples
@@ -113,7 +113,7 @@ def test_impossible_settings_are_refused(changes, message):
 def test_the_ends_are_the_only_angles(monkeypatch):
     angles = []
     monkeypatch.setattr(
-        "tdgan_jax.data.average_feed.rotated",
+        "tdgan_jax.families.ifgan.average_feed.rotated",
         lambda image, degrees: angles.append(degrees) or image,
     )
     list(feed(rotation="ends", rotation_degrees=5.0).batches(0))
