@@ -30,7 +30,7 @@ from tdgan_jax.run_folder import (
     read_metrics,
     read_run,
 )
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.families.known import make_family
 
 if __package__:
     from benchmarks.faults import is_new

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.run_folder import environment
-from tdgan_jax.steps.family import Family
+from tdgan_jax.families.family import Family
 from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
 from tdgan_jax.families.tdgan.objective import Batch
 

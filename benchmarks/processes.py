@@ -33,7 +33,7 @@ from benchmarks.faults import free_port, is_new, launch, wait_for_step
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.families.known import make_family
 
 Layout = tuple[int, int]  # processes, devices of each
 REFERENCE: Layout = (1, 4)

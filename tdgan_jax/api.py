@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import jax
     import numpy as np
 
-    from tdgan_jax.trained_models.images import Images
+    from tdgan_jax.families.images import Images
 
 
 class Model(Protocol):

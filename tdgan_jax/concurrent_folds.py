@@ -24,7 +24,7 @@ from tdgan_jax.processes.stopping import Interrupted, stop_requests
 from tdgan_jax.run_opening import Run
 from tdgan_jax.run_place import Place
 from tdgan_jax.steps.parallel import make_mesh
-from tdgan_jax.steps.program import Program
+from tdgan_jax.families.program import Program
 
 # The system may give a signal to a thread that cannot handle it: how soon the main one looks.
 LOOK_FOR_SIGNALS_S = 0.2

@@ -36,7 +36,7 @@ from tdgan_jax.run_folder import (
 )
 from tdgan_jax.run_place import Place, alone_on
 from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
-from tdgan_jax.steps.program import Program, make_program
+from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report
 

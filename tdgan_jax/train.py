@@ -36,7 +36,7 @@ from tdgan_jax.run_folder import (
 from tdgan_jax.run_opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.run_place import Place
 from tdgan_jax.step_records import mean_metrics, one_line, records_of
-from tdgan_jax.steps.family import Family
+from tdgan_jax.families.family import Family
 from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
 from tdgan_jax.visualisation.grids import sample_grid, save_png
 from tdgan_jax.visualisation.report import write_report

@@ -26,7 +26,7 @@ LONG_FILES = (
     "tests/test_cross_validation.py",
     "tests/steps/test_parallel.py",
     "tests/benchmarks/test_train_step.py",
-    "tests/test_classifier_run.py",
+    "tests/families/classifier/test_run.py",
     "tests/processes/test_runs.py",
 )
 

@@ -25,7 +25,7 @@ from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import check_same_config, check_values
 from tdgan_jax.run_folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.parallel import make_mesh
-from tdgan_jax.steps.program import Program
+from tdgan_jax.families.program import Program
 from tests.small_folds import FIELDS, FOLDS
 
 CONFIG = "configs/classifier_yale.py:tiny"  # the family that compiles fastest

@@ -23,7 +23,7 @@ from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.runs import evaluate_folds
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_folder import in_use_by_this_process, read_json, read_metrics, write_json
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.families.known import make_family
 from tdgan_jax.train import complete_run
 from tests import small_folds
 from tests.small_folds import FOLDS

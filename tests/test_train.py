@@ -19,7 +19,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.run_checks import DATA_FIELDS
 from tdgan_jax.run_folder import read_metrics
 from tdgan_jax.step_records import mean_metrics
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.families.known import make_family
 from tdgan_jax.train import _select
 
 ROOT = Path(__file__).parent.parent

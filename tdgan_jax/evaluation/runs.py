@@ -17,7 +17,7 @@ from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.selected_runs import open_selected_run, read_config
 from tdgan_jax.evaluation.training_images import is_own_test, num_training_images
 from tdgan_jax.steps.parallel import make_mesh
-from tdgan_jax.steps.program import Program
+from tdgan_jax.families.program import Program
 
 
 def evaluate_run(

@@ -19,7 +19,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.families.tdgan.networks import Encoder, make_tdgan
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE, read_run
 from tdgan_jax.steps.parallel import compiler_options, make_mesh, replicated_shapes
-from tdgan_jax.steps.program import Program, make_program
+from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.families.tdgan.objective import to_unit_range
 
 ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}

@@ -18,7 +18,7 @@ from tdgan_jax.torch_weights.state_files import (
     write_torch_files,
 )
 from tdgan_jax.trained_models.description import ModelDescription, write_description
-from tdgan_jax.trained_models.families import Difference, StoredFamily, StoredModel, stored_family
+from tdgan_jax.families.stored import Difference, StoredFamily, StoredModel, stored_family
 from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
 from tdgan_jax.trained_models.opening import open_model
 

@@ -15,7 +15,7 @@ from tdgan_jax.trained_models.description import (
     write_description,
 )
 from tdgan_jax.trained_models.exporting import compare_tensors
-from tdgan_jax.trained_models.families import FoundArchitecture, StoredFamily, stored_family
+from tdgan_jax.families.stored import FoundArchitecture, StoredFamily, stored_family
 from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
 from tdgan_jax.trained_models.opening import check_same_architecture
 

@@ -20,7 +20,7 @@ from tdgan_jax.trained_models.description import (
     Preprocessing,
     read_description,
 )
-from tdgan_jax.trained_models.families import FoundArchitecture, StoredModel, stored_family
+from tdgan_jax.families.stored import FoundArchitecture, StoredModel, stored_family
 
 PRETRAINED = "pretrained"
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"

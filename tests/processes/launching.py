@@ -16,7 +16,7 @@ from benchmarks.faults import command as launch_command
 from tdgan_jax.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.run_folder import METRICS_FILE
-from tdgan_jax.steps.families import make_family
+from tdgan_jax.families.known import make_family
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 OVERRIDES = (*FIELDS, "training.epochs=4", "parallel.heartbeat_timeout_s=20")

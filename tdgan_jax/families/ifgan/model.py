@@ -11,11 +11,11 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.networks import Definitions
 from tdgan_jax.families.ifgan.step import draw_average_faces, eval_step
 from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
-from tdgan_jax.trained_models.batches import map_batches
-from tdgan_jax.trained_models.compiled import Definition, compiled
-from tdgan_jax.trained_models.images import Images, as_model_images
+from tdgan_jax.families.batches import map_batches
+from tdgan_jax.families.compiled import Definition, compiled
+from tdgan_jax.families.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
-from tdgan_jax.trained_models.recogniser import Recogniser
+from tdgan_jax.families.recogniser import Recogniser
 
 Parameters = Any
 
@@ -61,7 +61,7 @@ def _attend(
 class IfganModel(Recogniser):
     """A trained IF-GAN or its baseline.
 
-    Images are given as `tdgan_jax.trained_models.images.as_model_images` says. What is returned is
+    Images are given as `tdgan_jax.families.images.as_model_images` says. What is returned is
     made of numpy arrays.
 
     Attributes:

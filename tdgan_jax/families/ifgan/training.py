@@ -11,7 +11,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.networks import IFGAN, make_ifgan
-from tdgan_jax.steps.family import Family, set_configured_execution
+from tdgan_jax.families.family import Family, set_configured_execution
 from tdgan_jax.families.ifgan.step import (
     BASELINE_SAMPLE_COLUMNS,
     SAMPLE_COLUMNS,

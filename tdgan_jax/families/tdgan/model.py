@@ -10,11 +10,11 @@ from flax import nnx
 
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
-from tdgan_jax.trained_models.batches import map_batches
-from tdgan_jax.trained_models.compiled import Definition, compiled
-from tdgan_jax.trained_models.images import Images, as_model_images
+from tdgan_jax.families.batches import map_batches
+from tdgan_jax.families.compiled import Definition, compiled
+from tdgan_jax.families.images import Images, as_model_images
 from tdgan_jax.trained_models.opening import StoredModel
-from tdgan_jax.trained_models.recogniser import Recogniser
+from tdgan_jax.families.recogniser import Recogniser
 
 Network = Any  # nnx.GraphDef
 Tree = Any  # the parameters of a network
@@ -59,7 +59,7 @@ def _draw_noise(shape: tuple[int, int, int], key: jax.Array, positions: jax.Arra
 class TdganModel(Recogniser):
     """A trained TDGAN.
 
-    Images are given as `tdgan_jax.trained_models.images.as_model_images` says: paths, Pillow
+    Images are given as `tdgan_jax.families.images.as_model_images` says: paths, Pillow
     images, or float arrays `[N, H, W, C]` in [0, 1], one or several. Errors in them are a
     `UserError`. What is returned is made of numpy arrays.
 

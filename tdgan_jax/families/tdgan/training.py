@@ -9,7 +9,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, TDGAN, make_tdgan
-from tdgan_jax.steps.family import Family, set_configured_execution
+from tdgan_jax.families.family import Family, set_configured_execution
 from tdgan_jax.families.tdgan.step import (
     SAMPLE_COLUMNS,
     Setup,

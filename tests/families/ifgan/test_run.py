@@ -37,7 +37,7 @@ from tdgan_jax.models import resnet
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_folder import read_json, read_metrics
 from tdgan_jax.run_opening import open_run
-from tdgan_jax.steps.program import Program
+from tdgan_jax.families.program import Program
 from tdgan_jax.train import complete_run
 from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.trained_models.opening import open_model

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.trained_models.batches import BATCH_SIZES, map_batches, slices
+from tdgan_jax.families.batches import BATCH_SIZES, map_batches, slices
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 100])

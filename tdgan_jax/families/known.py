@@ -2,8 +2,8 @@
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.steps.classifier_family import classifier_family
-from tdgan_jax.steps.family import Family
+from tdgan_jax.families.classifier.training import classifier_family
+from tdgan_jax.families.family import Family
 from tdgan_jax.families.ifgan.training import ifgan_family
 from tdgan_jax.families.tdgan.training import tdgan_family
 

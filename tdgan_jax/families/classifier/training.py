@@ -9,7 +9,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.tdgan.networks import make_tdgan
-from tdgan_jax.steps.classifier import (
+from tdgan_jax.families.classifier.step import (
     SAMPLE_COLUMNS,
     Classifier,
     Objective,
@@ -21,7 +21,7 @@ from tdgan_jax.steps.classifier import (
     split_networks,
     train_step,
 )
-from tdgan_jax.steps.family import Family, set_configured_execution
+from tdgan_jax.families.family import Family, set_configured_execution
 from tdgan_jax.families.tdgan.step import make_optimizers
 from tdgan_jax.families.tdgan.objective import Batch
 

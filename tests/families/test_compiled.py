@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from tdgan_jax.trained_models.compiled import Definition, compiled
+from tdgan_jax.families.compiled import Definition, compiled
 
 
 class Network:

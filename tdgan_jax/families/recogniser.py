@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.trained_models.description import ModelDescription
-from tdgan_jax.trained_models.images import Images
+from tdgan_jax.families.images import Images
 
 
 class Recogniser:

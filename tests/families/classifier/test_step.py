@@ -12,7 +12,7 @@ from flax import nnx
 from tdgan_jax.configuration import flatten, load_config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.losses import cross_entropy_loss
-from tdgan_jax.steps.classifier import (
+from tdgan_jax.families.classifier.step import (
     Objective,
     Setup,
     TrainState,
@@ -23,7 +23,7 @@ from tdgan_jax.steps.classifier import (
     train_step,
     update_averages,
 )
-from tdgan_jax.steps.classifier_family import check_options, classifier_networks
+from tdgan_jax.families.classifier.training import check_options, classifier_networks
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
 from tdgan_jax.families.tdgan.training import tdgan_networks
 from tdgan_jax.families.tdgan.objective import Batch
