@@ -26,7 +26,7 @@ from tdgan_jax.evaluation.disentanglement_tables import disentanglement_tables
 from tdgan_jax.evaluation.judges import expression_judge, identity_judge
 from tdgan_jax.evaluation.probed_examples import ProbedExamples, load_probed_examples
 from tdgan_jax.evaluation.probed_features import probed_features
-from tdgan_jax.evaluation.selected_runs import SelectedRun, open_selected_run
+from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run
 from tdgan_jax.evaluation.training_images import check_unseen
 from tdgan_jax.evaluation.transfer_quality import (
     Judges,

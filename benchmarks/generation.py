@@ -17,7 +17,7 @@ import numpy as np
 from tdgan_jax.errors import UsageError
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.families.stored import StoredModel
-from tdgan_jax.trained_models.opening import open_model
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.tdgan.model import TdganModel
 
 if __package__:

@@ -20,7 +20,7 @@ import numpy as np
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
-from tdgan_jax.evaluation.selected_runs import open_selected_run
+from tdgan_jax.exchange.selected_runs import open_selected_run
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.run_folder import write_atomically
 

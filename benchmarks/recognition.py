@@ -39,10 +39,10 @@ from tdgan_jax.families.tdgan.step import split_networks
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors
 from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
-from tdgan_jax.trained_models.description import ModelDescription, Preprocessing
+from tdgan_jax.exchange.description import ModelDescription, Preprocessing
 from tdgan_jax.families.stored import StoredModel
 from tdgan_jax.families.images import as_model_images
-from tdgan_jax.trained_models.opening import open_model
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.tdgan.model import TdganModel
 
 if __package__:

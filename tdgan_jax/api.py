@@ -100,7 +100,7 @@ def load(path: str | Path) -> Model:
     Raises:
         UserError: If there is no model, or it is damaged.
     """
-    from tdgan_jax.trained_models.opening import open_model
+    from tdgan_jax.exchange.opening import open_model
 
     stored = open_model(path)
     if stored.description.family == "tdgan":

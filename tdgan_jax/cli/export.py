@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.cli.interruption import sigterm_cleans_up
     from tdgan_jax.cli.model_arguments import stage_bar
     from tdgan_jax.cli.train import use_compilation_cache
-    from tdgan_jax.trained_models.exporting import STAGES, export_model
+    from tdgan_jax.exchange.exporting import STAGES, export_model
 
     use_compilation_cache()
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from tdgan_jax.cli.interruption import sigterm_cleans_up
     from tdgan_jax.cli.model_arguments import stage_bar
-    from tdgan_jax.trained_models.importing import STAGES, import_weights
+    from tdgan_jax.exchange.importing import STAGES, import_weights
 
     labels = None if args.labels is None else args.labels.split(",")
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:

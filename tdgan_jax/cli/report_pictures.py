@@ -16,7 +16,7 @@ from PIL import Image
 
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.selected_runs import SelectedRun
+from tdgan_jax.exchange.selected_runs import SelectedRun
 from tdgan_jax.run_folder import (
     ERRORS_FILE,
     FEATURES_FILE,
@@ -46,7 +46,7 @@ def draw_pictures(
     from tdgan_jax.data.loading import load_test_examples
     from tdgan_jax.data.splits import splits_of
     from tdgan_jax.evaluation.runs import shared_classes
-    from tdgan_jax.evaluation.selected_runs import open_selected_run
+    from tdgan_jax.exchange.selected_runs import open_selected_run
 
     say("reading")
     run = open_selected_run(folder, data_dir=data_dir)
@@ -105,7 +105,7 @@ def _png(image: np.ndarray) -> str:
 def _features(run: SelectedRun, examples: Examples) -> dict[str, Any]:
     from tdgan_jax.data.examples import has_subjects
     from tdgan_jax.evaluation.feature_maps import feature_map, spread_positions
-    from tdgan_jax.evaluation.selected_runs import encode_examples, encoders
+    from tdgan_jax.exchange.selected_runs import encode_examples, encoders
 
     shown = examples.select(spread_positions(len(examples.files)))
     people = [str(group) for group in shown.groups] if has_subjects(shown) else None

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tdgan_jax.trained_models.description import ModelDescription
+from tdgan_jax.exchange.description import ModelDescription
 from tdgan_jax.families.images import Images
 
 

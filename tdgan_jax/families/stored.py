@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.torch_weights.mapping import StateDict
-from tdgan_jax.trained_models.description import ModelDescription
+from tdgan_jax.exchange.description import ModelDescription
 
 Parameters = dict[str, Any]
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tdgan_jax.data.images import resize_exactly
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.trained_models.description import Preprocessing
+from tdgan_jax.exchange.description import Preprocessing
 from tdgan_jax.families.images import as_model_images
 
 GRAY = Preprocessing(image_size_px=16, image_channels=1, test_transform="resize")

@@ -14,7 +14,7 @@ from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
 from tdgan_jax.families.images import Images, as_model_images
-from tdgan_jax.trained_models.opening import StoredModel
+from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.recogniser import Recogniser
 
 Parameters = Any

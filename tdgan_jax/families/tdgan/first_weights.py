@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.evaluation.selected_runs import open_selected_run, read_config
+from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 
 NETWORKS = ("expression_encoder", "expression_head")
 

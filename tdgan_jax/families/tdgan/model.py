@@ -13,7 +13,7 @@ from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
 from tdgan_jax.families.images import Images, as_model_images
-from tdgan_jax.trained_models.opening import StoredModel
+from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.recogniser import Recogniser
 
 Network = Any  # nnx.GraphDef

@@ -19,7 +19,7 @@ from tdgan_jax.evaluation import probes
 from tdgan_jax.evaluation.judges import expression_judge, identity_judge
 from tdgan_jax.evaluation.probed_examples import load_probed_examples
 from tdgan_jax.evaluation.runs import evaluate_run
-from tdgan_jax.evaluation.selected_runs import (
+from tdgan_jax.exchange.selected_runs import (
     SelectedRun,
     encode_examples,
     encoders,

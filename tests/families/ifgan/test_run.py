@@ -31,7 +31,7 @@ from tdgan_jax.evaluation import probes
 from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
-from tdgan_jax.evaluation.selected_runs import open_selected_run
+from tdgan_jax.exchange.selected_runs import open_selected_run
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.models import resnet
 from tdgan_jax.processes.stopping import Interrupted
@@ -40,7 +40,7 @@ from tdgan_jax.run_opening import open_run
 from tdgan_jax.families.program import Program
 from tdgan_jax.train import complete_run
 from tdgan_jax.families.ifgan.model import IfganModel
-from tdgan_jax.trained_models.opening import open_model
+from tdgan_jax.exchange.opening import open_model
 from tests.families.ifgan.ifgan_networks import SHALLOW, random_tree
 
 pytestmark = pytest.mark.usefixtures("four_devices")
@@ -345,7 +345,7 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
     config["model"]["has_generator"] = False
     stored.mkdir()
     (stored / "config.json").write_text(json.dumps(config))
-    from tdgan_jax.trained_models.description import ModelDescription, Preprocessing
+    from tdgan_jax.exchange.description import ModelDescription, Preprocessing
     from tdgan_jax.families.ifgan.storage import ifgan_shapes
 
     names = ("happiness", "sadness")

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.trained_models.description import (
+from tdgan_jax.exchange.description import (
     MODEL_FILE,
     ModelDescription,
     Preprocessing,

@@ -17,10 +17,10 @@ from tdgan_jax.torch_weights.state_files import (
     write_safetensors_file,
     write_torch_files,
 )
-from tdgan_jax.trained_models.description import ModelDescription, write_description
+from tdgan_jax.exchange.description import ModelDescription, write_description
 from tdgan_jax.families.stored import Difference, StoredFamily, StoredModel, stored_family
-from tdgan_jax.trained_models.new_folder import check_new_folder, new_folder
-from tdgan_jax.trained_models.opening import open_model
+from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
+from tdgan_jax.exchange.opening import open_model
 
 # Of safetensors files; the others are float32.
 PRECISIONS = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}

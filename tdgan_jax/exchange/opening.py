@@ -13,8 +13,8 @@ from tdgan_jax.configuration import check_known_fields
 from tdgan_jax.errors import UserError
 from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
 from tdgan_jax.torch_weights.state_files import read_networks
-from tdgan_jax.trained_models.checksums import check_sums
-from tdgan_jax.trained_models.description import (
+from tdgan_jax.exchange.checksums import check_sums
+from tdgan_jax.exchange.description import (
     MODEL_FILE,
     ModelDescription,
     Preprocessing,

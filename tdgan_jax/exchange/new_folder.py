@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tdgan_jax.data.staging import staging_folder
 from tdgan_jax.errors import UserError
-from tdgan_jax.trained_models.description import MODEL_FILE
+from tdgan_jax.exchange.description import MODEL_FILE
 
 
 def check_new_folder(out: Path, *, overwrite: bool) -> None:
