@@ -22,7 +22,7 @@ from tdgan_jax.evaluation.disentanglement_tables import spread
 from tdgan_jax.evaluation.probed_examples import load_probed_examples
 from tdgan_jax.evaluation.probed_features import probed_features
 from tdgan_jax.exchange.selected_runs import open_selected_run
-from tdgan_jax.run_folder import RESULT_FILE, read_json, recognisers, write_atomically, write_json
+from tdgan_jax.runs.folder import RESULT_FILE, read_json, recognisers, write_atomically, write_json
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_ablations.py"

@@ -38,7 +38,7 @@ from tdgan_jax.evaluation.transfer_quality import (
     transfer_quality,
     unit_range,
 )
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     DISENTANGLEMENT_FILE,
     RESULT_FILE,
     read_json,

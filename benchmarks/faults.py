@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.checkpoints import Checkpoints
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, METRICS_FILE, RESULT_FILE, read_metrics
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE, RESULT_FILE, read_metrics
 
 ROOT = Path(__file__).parent.parent
 FIELDS = (  # five steps an epoch

@@ -19,10 +19,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.run_checks import SELECTIONS
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CROSS_VALIDATION_FILE,
     METRICS_FILE,

@@ -30,7 +30,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.recognition import recognition_figures
 from tdgan_jax.expressions import canonical_name
 from tdgan_jax.inference.faces import face_finder
-from tdgan_jax.run_folder import environment, write_atomically
+from tdgan_jax.runs.folder import environment, write_atomically
 
 SIZES_PX = (40, 32, 24, 16)  # of photographs of 48 pixels
 BLURS_PX = (0.5, 1.0, 2.0)  # deviation of a Gaussian, in their pixels

@@ -16,7 +16,7 @@ import numpy as np
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.evaluation.comparisons import paired_difference
-from tdgan_jax.run_folder import recognisers
+from tdgan_jax.runs.folder import recognisers
 
 ROOT = Path(__file__).parent.parent
 

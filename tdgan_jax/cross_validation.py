@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.concurrent_folds import CompleteFold, Turn, devices_for_folds, train_at_once
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.folds import assert_disjoint, fold_name
@@ -25,7 +25,7 @@ from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.processes.membership import from_first
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import check_same_config, check_values
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     CROSS_VALIDATION_FILE,

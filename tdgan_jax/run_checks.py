@@ -19,7 +19,7 @@ from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.networks.execution import PRECISIONS
 from tdgan_jax.processes.membership import several
-from tdgan_jax.run_folder import CONFIG_FILE, read_json
+from tdgan_jax.runs.folder import CONFIG_FILE, read_json
 from tdgan_jax.steps.parallel import MAPPINGS
 
 FOLD_WAYS = ("auto", "sequential", "per_device")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tdgan_jax.checkpoints import Checkpoints, folder_bytes, state_bytes
+from tdgan_jax.runs.checkpoints import Checkpoints, folder_bytes, state_bytes
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
 from tdgan_jax.families.ifgan.average_identity import AverageFaces, save_average_faces
@@ -21,7 +21,7 @@ from tdgan_jax.families.tdgan.first_weights import check_classifier_run
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.run_checks import check_given_weights, check_same_config, check_values
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     AVERAGE_FACES_FILE,
     AVERAGE_FACES_SHEET,
     CHECKPOINTS_FOLDER,

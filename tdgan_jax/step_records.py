@@ -10,7 +10,7 @@ import numpy as np
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.processes.membership import is_first
-from tdgan_jax.run_folder import METRICS_FILE, MetricsLog
+from tdgan_jax.runs.folder import METRICS_FILE, MetricsLog
 from tdgan_jax.families.family import Family
 
 if TYPE_CHECKING:

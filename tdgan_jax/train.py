@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
@@ -26,7 +26,7 @@ from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
 from tdgan_jax.processes.membership import from_first, is_first, membership
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.run_checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     RESULT_FILE,
     in_use_by_this_process,

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
 from tdgan_jax.run_checks import DATA_FIELDS
-from tdgan_jax.run_folder import read_metrics
+from tdgan_jax.runs.folder import read_metrics
 from tdgan_jax.step_records import mean_metrics
 from tdgan_jax.families.known import make_family
 from tdgan_jax.train import _select

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints tables, or JSON, with the figures of each recogniser."""
     from tdgan_jax.cli.train import use_compilation_cache
     from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
-    from tdgan_jax.run_folder import read_run
+    from tdgan_jax.runs.folder import read_run
     from tdgan_jax.steps.parallel import make_cpu_devices
 
     use_compilation_cache()
@@ -137,7 +137,7 @@ def remarks(figures: dict[str, dict[str, Any]], config: dict[str, Any]) -> list[
 
 def folds_table(summary: dict[str, Any]) -> str:
     """The figures of a cross-validation as text, a block a recogniser, one row a fold."""
-    from tdgan_jax.run_folder import recognisers
+    from tdgan_jax.runs.folder import recognisers
 
     columns = ("accuracy", "mean_class_accuracy", "macro_f1")
     lines = []

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             pictures are asked for and a model or its dataset is missing.
     """
     # Imported here: matplotlib would slow down every other command's start.
-    from tdgan_jax.run_folder import REPORT_FILE
+    from tdgan_jax.runs.folder import REPORT_FILE
     from tdgan_jax.visualisation.report import write_report
 
     own = args.runs[0] / REPORT_FILE
@@ -72,7 +72,7 @@ def _draw_pictures(args: argparse.Namespace) -> None:
     """Of single runs; the folds of a cross-validation are drawn when they are given themselves."""
     from tdgan_jax.cli.report_pictures import STAGES, draw_pictures
     from tdgan_jax.cli.train import use_compilation_cache
-    from tdgan_jax.run_folder import read_run
+    from tdgan_jax.runs.folder import read_run
 
     use_compilation_cache()
     single = []

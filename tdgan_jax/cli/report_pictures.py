@@ -17,7 +17,7 @@ from PIL import Image
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.selected_runs import SelectedRun
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     ERRORS_FILE,
     FEATURES_FILE,
     INTERPOLATION_FILE,

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         report_met()
 
         from tdgan_jax.processes.start_checks import check_alike, check_seen_alike
-        from tdgan_jax.run_folder import CONFIG_FILE
+        from tdgan_jax.runs.folder import CONFIG_FILE
 
         check_alike(config)
         check_seen_alike(workdir / CONFIG_FILE)
@@ -152,7 +152,7 @@ def use_compilation_cache() -> None:
 
 def summary(result: dict[str, Any], workdir: Path) -> str:
     """The result of a run in a few lines: accuracies with their intervals, and warnings."""
-    from tdgan_jax.run_folder import recognisers
+    from tdgan_jax.runs.folder import recognisers
 
     lines = [
         f"{result['steps']} steps in {result['seconds']:.0f} s; parameters of epoch "
@@ -168,7 +168,7 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
 
 def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
     """The result of a cross-validation in a few lines; `joined` is None while folds are missing."""
-    from tdgan_jax.run_folder import RESULT_FILE, recognisers, sorted_by_number
+    from tdgan_jax.runs.folder import RESULT_FILE, recognisers, sorted_by_number
 
     report = f"report: {workdir / 'report.html'}"
     if joined is None:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tdgan_jax.folder_lock import locked_folder
+from tdgan_jax.runs.lock import locked_folder
 
 
 @contextlib.contextmanager

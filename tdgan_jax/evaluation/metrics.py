@@ -14,7 +14,7 @@ import numpy as np
 from sklearn import metrics
 
 from tdgan_jax.evaluation.intervals import pooled_interval
-from tdgan_jax.run_folder import recognisers
+from tdgan_jax.runs.folder import recognisers
 
 SUMMARISED_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
 

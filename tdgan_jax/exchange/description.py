@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tdgan_jax.data.images import TEST_TRANSFORMS
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_folder import read_json, write_json
+from tdgan_jax.runs.folder import read_json, write_json
 
 MODEL_FILE = "model.json"
 FORMAT_VERSION = 1

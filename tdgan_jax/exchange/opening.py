@@ -8,10 +8,10 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import check_known_fields
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
+from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
 from tdgan_jax.torch_weights.state_files import read_networks
 from tdgan_jax.exchange.checksums import check_sums
 from tdgan_jax.exchange.description import (

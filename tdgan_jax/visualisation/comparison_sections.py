@@ -16,7 +16,7 @@ from tdgan_jax.evaluation.comparisons import (
     paired_difference,
     subject_difference,
 )
-from tdgan_jax.run_folder import RunFiles, recognisers
+from tdgan_jax.runs.folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.recognition_sections import number_html, recogniser_title
 

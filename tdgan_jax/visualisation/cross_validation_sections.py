@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tdgan_jax.run_folder import recognisers
+from tdgan_jax.runs.folder import recognisers
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.confusion_sections import classes_table
 from tdgan_jax.visualisation.figures import confusion_figure

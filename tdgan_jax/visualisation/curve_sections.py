@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import majority_answer
-from tdgan_jax.run_folder import RunFiles, recognisers
+from tdgan_jax.runs.folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.figures import Level, Series, curve_figure, finite_points
 from tdgan_jax.visualisation.recognition_sections import recogniser_title

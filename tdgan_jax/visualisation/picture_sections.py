@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     ERRORS_FILE,
     FEATURES_FILE,
     INTERPOLATION_FILE,

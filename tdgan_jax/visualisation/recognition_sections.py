@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import chance_warning, majority_answer
-from tdgan_jax.run_folder import RunFiles, recognisers
+from tdgan_jax.runs.folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
 
 SELECTIONS = {

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     REPORT_FILE,
     RunFiles,
     is_run_folder,

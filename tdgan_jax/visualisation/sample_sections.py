@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from tdgan_jax.run_folder import AVERAGE_FACES_SHEET, RunFiles
+from tdgan_jax.runs.folder import AVERAGE_FACES_SHEET, RunFiles
 from tdgan_jax.visualisation import page
 
 _SAMPLES_ALONE = 5

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tdgan_jax.run_folder import RunFiles
+from tdgan_jax.runs.folder import RunFiles
 from tdgan_jax.visualisation import page
 
 

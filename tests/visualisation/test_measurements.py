@@ -11,7 +11,7 @@ from PIL import Image
 from tdgan_jax import run_folder
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
-from tdgan_jax.run_folder import read_run
+from tdgan_jax.runs.folder import read_run
 from tdgan_jax.visualisation.comparison_sections import compared, repetitions
 from tdgan_jax.visualisation.report import write_report
 

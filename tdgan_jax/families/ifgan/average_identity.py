@@ -13,7 +13,7 @@ import numpy as np
 
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_folder import write_atomically
+from tdgan_jax.runs.folder import write_atomically
 
 NO_FACE = 128  # gray, for a class without images; nothing is ever drawn after it
 

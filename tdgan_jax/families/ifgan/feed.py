@@ -11,7 +11,7 @@ from tdgan_jax.data.examples import Examples, in_memory, joined, with_classes
 from tdgan_jax.data.images import SQUARE_MARGIN
 from tdgan_jax.data.loading import load_labelled, open_prepared, training_transform
 from tdgan_jax.errors import UsageError
-from tdgan_jax.run_folder import AVERAGE_FACES_FILE
+from tdgan_jax.runs.folder import AVERAGE_FACES_FILE
 
 
 def average_face_feed(config: Config, fit: Examples, cache: Path | None) -> AverageFaceFeed:

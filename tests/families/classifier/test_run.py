@@ -10,7 +10,7 @@ import pytest
 
 import tdgan_jax
 from benchmarks.disentanglement import main
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.training_data import faces_on_disk
@@ -27,7 +27,7 @@ from tdgan_jax.exchange.selected_runs import (
     read_config,
 )
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
-from tdgan_jax.run_folder import read_json, write_json
+from tdgan_jax.runs.folder import read_json, write_json
 from tdgan_jax.steps.parallel import replicated_shapes
 from tdgan_jax.train import train
 from tests.tiny_tdgan import make_run

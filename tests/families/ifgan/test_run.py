@@ -18,7 +18,7 @@ import tdgan_jax
 from benchmarks import disentanglement
 from tdgan_jax import run_opening
 from tdgan_jax import train as train_module
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.cli.main import main
 from tdgan_jax.configuration import load_config
 from tdgan_jax.cross_validation import cross_validate
@@ -35,7 +35,7 @@ from tdgan_jax.exchange.selected_runs import open_selected_run
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.models import resnet
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.run_folder import read_json, read_metrics
+from tdgan_jax.runs.folder import read_json, read_metrics
 from tdgan_jax.run_opening import open_run
 from tdgan_jax.families.program import Program
 from tdgan_jax.train import complete_run

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS

@@ -6,7 +6,7 @@ import pytest
 
 from tdgan_jax import run_folder
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_folder import (
+from tdgan_jax.runs.folder import (
     MetricsLog,
     check_writable_with_space,
     in_use_by_this_process,

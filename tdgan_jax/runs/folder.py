@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import tdgan_jax
 from tdgan_jax.configuration import with_younger_fields
 from tdgan_jax.errors import UserError
-from tdgan_jax.folder_lock import locked_folder
+from tdgan_jax.runs.lock import locked_folder
 from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
 
 CONFIG_FILE = "config.json"
