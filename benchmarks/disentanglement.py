@@ -45,7 +45,7 @@ from tdgan_jax.runs.folder import (
     write_atomically,
     write_json,
 )
-from tdgan_jax.train import train
+from tdgan_jax.training.loop import train
 
 JUDGE_SEED = 1000
 FORMAT = 1  # raised when stored measurements are no longer comparable

@@ -21,7 +21,7 @@ import numpy as np
 
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.run_checks import SELECTIONS
+from tdgan_jax.training.checks import SELECTIONS
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CROSS_VALIDATION_FILE,

@@ -21,9 +21,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Minutes each: whoever of the parallel processes gets one last lets the others wait.
 LONG_FILES = (
-    "tests/test_train.py",
+    "tests/training/test_loop.py",
     "tests/families/tdgan/test_step.py",
-    "tests/test_cross_validation.py",
+    "tests/training/test_cross_validation.py",
     "tests/steps/test_parallel.py",
     "tests/benchmarks/test_train_step.py",
     "tests/families/classifier/test_run.py",

@@ -103,7 +103,7 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
 
     # What is wrong with a configuration is said before the slow imports.
     from tdgan_jax.data.splits import ALL_FOLDS, with_fold
-    from tdgan_jax.run_checks import check_same_config, check_values
+    from tdgan_jax.training.checks import check_same_config, check_values
 
     folds = config.data.num_folds
     from_first(
@@ -111,10 +111,10 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     )
     check_values(config)
 
-    from tdgan_jax.cross_validation import cross_validate
+    from tdgan_jax.training.cross_validation import cross_validate
     from tdgan_jax.data.builders import ensure_drawn_datasets
     from tdgan_jax.processes.stopping import Interrupted
-    from tdgan_jax.train import train
+    from tdgan_jax.training.loop import train
 
     try:
         # Of several processes JAX takes the signal, see `stop_requests`.

@@ -10,7 +10,7 @@ from tdgan_jax.data.training_data import (
     load_training_data,
 )
 from tdgan_jax.errors import UserError
-from tdgan_jax.run_checks import check_same_data
+from tdgan_jax.training.checks import check_same_data
 from tests.data.test_pipeline import examples
 
 PEOPLE = {f"fold_{fold}": [f"p{2 * fold}", f"p{2 * fold + 1}"] for fold in range(3)}

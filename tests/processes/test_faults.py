@@ -21,7 +21,7 @@ from tdgan_jax.processes.meeting import meeting_from
 from tdgan_jax.processes.membership import Membership
 from tdgan_jax.processes.start_checks import check_devices, check_seen_alike
 from tdgan_jax.processes.watching import has_lost_another
-from tdgan_jax.run_checks import check_same_config
+from tdgan_jax.training.checks import check_same_config
 from tdgan_jax.runs.folder import write_json
 from tests.processes.launching import CONFIG, command, outcomes, start
 

@@ -29,7 +29,7 @@ from tdgan_jax.exchange.selected_runs import (
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
 from tdgan_jax.runs.folder import read_json, write_json
 from tdgan_jax.steps.parallel import replicated_shapes
-from tdgan_jax.train import train
+from tdgan_jax.training.loop import train
 from tests.tiny_tdgan import make_run
 
 pytestmark = pytest.mark.usefixtures("four_devices")

@@ -17,12 +17,12 @@ import pytest
 from tdgan_jax import concurrent_folds, cross_validation, run_checks, run_opening
 from tdgan_jax import train as train_module
 from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.concurrent_folds import Turn, devices_for_folds, train_at_once
+from tdgan_jax.training.concurrent_folds import Turn, devices_for_folds, train_at_once
 from tdgan_jax.configuration import load_config
-from tdgan_jax.cross_validation import cross_validate, describe_folds
+from tdgan_jax.training.cross_validation import cross_validate, describe_folds
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.run_checks import check_same_config, check_values
+from tdgan_jax.training.checks import check_same_config, check_values
 from tdgan_jax.runs.folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.parallel import make_mesh
 from tdgan_jax.families.program import Program

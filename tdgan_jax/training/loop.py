@@ -25,7 +25,7 @@ from tdgan_jax.evaluation.yardsticks import yardsticks
 from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
 from tdgan_jax.processes.membership import from_first, is_first, membership
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.run_checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
+from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     RESULT_FILE,
@@ -33,9 +33,9 @@ from tdgan_jax.runs.folder import (
     sample_path,
     write_json,
 )
-from tdgan_jax.run_opening import Run, describe_run, finished_result, open_run
-from tdgan_jax.run_place import Place
-from tdgan_jax.step_records import mean_metrics, one_line, records_of
+from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
+from tdgan_jax.training.run_place import Place
+from tdgan_jax.training.records import mean_metrics, one_line, records_of
 from tdgan_jax.families.family import Family
 from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
 from tdgan_jax.visualisation.grids import sample_grid, save_png

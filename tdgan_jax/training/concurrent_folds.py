@@ -21,8 +21,8 @@ from tdgan_jax.data.folds import fold_name
 from tdgan_jax.errors import UserError
 from tdgan_jax.processes.membership import several
 from tdgan_jax.processes.stopping import Interrupted, stop_requests
-from tdgan_jax.run_opening import Run
-from tdgan_jax.run_place import Place
+from tdgan_jax.training.opening import Run
+from tdgan_jax.training.run_place import Place
 from tdgan_jax.steps.parallel import make_mesh
 from tdgan_jax.families.program import Program
 
