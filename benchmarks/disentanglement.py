@@ -4,7 +4,7 @@
 
 Each run's measurement is stored in a file of its own, and in the run folder for its report; it is
 not repeated when the command is given again. At the end all of them stand in `disentanglement.md`
-and `disentanglement.json`. Probes: `tdgan_jax/evaluation/disentanglement.py` says what the figures
+and `disentanglement.json`. Probes: `tdgan_jax/probing/disentanglement.py` says what the figures
 mean. Transfer, for runs with a generator: over all pairs of a face and an expression image of
 another person with another expression, judged by a plain classifier (`--expression-judge`, or
 trained here, with a seed that no run should have) and by an identity classifier that learned from
@@ -21,14 +21,14 @@ import tdgan_jax
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import with_expression
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.disentanglement import probe_matrix, summary
-from tdgan_jax.evaluation.disentanglement_tables import disentanglement_tables
-from tdgan_jax.evaluation.judges import expression_judge, identity_judge
-from tdgan_jax.evaluation.probed_examples import ProbedExamples, load_probed_examples
-from tdgan_jax.evaluation.probed_features import probed_features
+from tdgan_jax.probing.disentanglement import probe_matrix, summary
+from tdgan_jax.probing.disentanglement_tables import disentanglement_tables
+from tdgan_jax.probing.judges import expression_judge, identity_judge
+from tdgan_jax.probing.probed_examples import ProbedExamples, load_probed_examples
+from tdgan_jax.probing.probed_features import probed_features
 from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run
 from tdgan_jax.evaluation.training_images import check_unseen
-from tdgan_jax.evaluation.transfer_quality import (
+from tdgan_jax.probing.transfer_quality import (
     Judges,
     TransferGrid,
     copy_expression,

@@ -67,7 +67,7 @@ def draw_pictures(
 
 
 def _errors(run: SelectedRun, examples: Examples) -> dict[str, Any]:
-    from tdgan_jax.evaluation.feature_maps import confident_errors
+    from tdgan_jax.probing.feature_maps import confident_errors
     from tdgan_jax.evaluation.recognition import predict_logits
 
     recogniser = run.program.family.recognisers[0]
@@ -104,7 +104,7 @@ def _png(image: np.ndarray) -> str:
 
 def _features(run: SelectedRun, examples: Examples) -> dict[str, Any]:
     from tdgan_jax.data.examples import has_subjects
-    from tdgan_jax.evaluation.feature_maps import feature_map, spread_positions
+    from tdgan_jax.probing.feature_maps import feature_map, spread_positions
     from tdgan_jax.exchange.selected_runs import encode_examples, encoders
 
     shown = examples.select(spread_positions(len(examples.files)))

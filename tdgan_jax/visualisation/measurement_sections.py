@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tdgan_jax.evaluation.disentanglement_tables import factors_by_kind
+from tdgan_jax.probing.disentanglement_tables import factors_by_kind
 from tdgan_jax.runs.folder import DISENTANGLEMENT_FILE, RunFiles, read_json
 from tdgan_jax.visualisation import page
 from tdgan_jax.visualisation.measurement_figures import calibration_figure, share_figure

@@ -16,8 +16,8 @@ from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation import probes
-from tdgan_jax.evaluation.judges import expression_judge, identity_judge
-from tdgan_jax.evaluation.probed_examples import load_probed_examples
+from tdgan_jax.probing.judges import expression_judge, identity_judge
+from tdgan_jax.probing.probed_examples import load_probed_examples
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.exchange.selected_runs import (
     SelectedRun,

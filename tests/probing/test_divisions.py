@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.divisions import (
+from tdgan_jax.probing.divisions import (
     Division,
     check_divisions,
     divide_by,

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.selected_runs import BATCH_SIZE, SelectedRun
-from tdgan_jax.evaluation.transfer_quality import Judge
+from tdgan_jax.probing.transfer_quality import Judge
 
 NUM_CELLS = 8  # along each side of an image
 NUM_DIRECTIONS = 9

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.divisions import Division, check_divisions, early_part
+from tdgan_jax.probing.divisions import Division, check_divisions, early_part
 from tdgan_jax.evaluation.intervals import accuracy_interval
 
 PROBES = ("linear", "mlp")

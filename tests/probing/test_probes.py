@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.divisions import Division, divide_by, divide_once
-from tdgan_jax.evaluation.probes import PROBES, classification_probe, regression_probe
+from tdgan_jax.probing.divisions import Division, divide_by, divide_once
+from tdgan_jax.probing.probes import PROBES, classification_probe, regression_probe
 
 NUM_CLASSES = 4
 PEOPLE = np.repeat(np.arange(20), 16)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from tdgan_jax.evaluation import probes as probes_module
-from tdgan_jax.evaluation.disentanglement import (
+from tdgan_jax.probing.disentanglement import (
     Labels,
     identity_leakage,
     information,
     probe_matrix,
     summary,
 )
-from tdgan_jax.evaluation.disentanglement_tables import disentanglement_tables, spread
-from tdgan_jax.evaluation.probed_examples import recordings
+from tdgan_jax.probing.disentanglement_tables import disentanglement_tables, spread
+from tdgan_jax.probing.probed_examples import recordings
 
 NUM_PEOPLE, NUM_EXPRESSIONS, NUM_PICTURES = 12, 4, 3
 SIZES = (NUM_PEOPLE, NUM_EXPRESSIONS, NUM_PICTURES)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tdgan_jax.evaluation.divisions import Division, divide_by, divide_once, independent_groups
-from tdgan_jax.evaluation.probes import PROBES, classification_probe, regression_probe
+from tdgan_jax.probing.divisions import Division, divide_by, divide_once, independent_groups
+from tdgan_jax.probing.probes import PROBES, classification_probe, regression_probe
 
 UNKNOWN = -1
 

@@ -5,7 +5,7 @@ import pytest
 
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation.transfer_quality import (
+from tdgan_jax.probing.transfer_quality import (
     Judges,
     copy_expression,
     copy_face,

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tdgan_jax.evaluation.feature_maps import confident_errors, feature_map, spread_positions
+from tdgan_jax.probing.feature_maps import confident_errors, feature_map, spread_positions
 
 
 def test_groups_that_lie_apart_stay_apart():

@@ -14,8 +14,8 @@ from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import Examples, in_memory, known_subjects, load_examples
 from tdgan_jax.data.loading import load_test_examples, test_transform
 from tdgan_jax.data.picture_files import SUFFIXES
-from tdgan_jax.evaluation.disentanglement import Labels
-from tdgan_jax.evaluation.divisions import independent_groups
+from tdgan_jax.probing.disentanglement import Labels
+from tdgan_jax.probing.divisions import independent_groups
 
 
 class ProbedExamples(NamedTuple):
