@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.inference.attention_sheet import attention_sheet
     from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.families.ifgan.model import IfganModel
-    from tdgan_jax.visualisation.grids import save_png
+    from tdgan_jax.reports.grids import save_png
 
     with progress_bar(args, None, unit="step", total=2) as bar:
         model = open_model(args)

@@ -127,7 +127,7 @@ def _interpolation(folder: Path, examples: Examples, out: Path) -> None:
 
     from tdgan_jax.api import load
     from tdgan_jax.inference.sheets import animation_strip
-    from tdgan_jax.visualisation.grids import save_png
+    from tdgan_jax.reports.grids import save_png
 
     chosen = _three_pictures(examples)
     if chosen is None:

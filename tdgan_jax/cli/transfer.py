@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.inference.sheets import in_model_size, to_image, transfer_grid
-    from tdgan_jax.visualisation.grids import save_png
+    from tdgan_jax.reports.grids import save_png
 
     model = open_model(args)
     find_faces = open_face_finder(args, model)

@@ -38,7 +38,7 @@ from tdgan_jax.runs.folder import (
 )
 from tdgan_jax.training.opening import Run, finished_result, open_run
 from tdgan_jax.training.loop import complete_run
-from tdgan_jax.visualisation.report import write_report
+from tdgan_jax.reports.report import write_report
 
 
 def cross_validate(

@@ -38,8 +38,8 @@ from tdgan_jax.training.run_place import Place
 from tdgan_jax.training.records import mean_metrics, one_line, records_of
 from tdgan_jax.families.family import Family
 from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
-from tdgan_jax.visualisation.grids import sample_grid, save_png
-from tdgan_jax.visualisation.report import write_report
+from tdgan_jax.reports.grids import sample_grid, save_png
+from tdgan_jax.reports.report import write_report
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:

@@ -37,8 +37,8 @@ from tdgan_jax.runs.folder import (
 from tdgan_jax.training.run_place import Place, alone_on
 from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
 from tdgan_jax.families.program import Program, make_program
-from tdgan_jax.visualisation.grids import sample_grid, save_png
-from tdgan_jax.visualisation.report import write_report
+from tdgan_jax.reports.grids import sample_grid, save_png
+from tdgan_jax.reports.report import write_report
 
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20

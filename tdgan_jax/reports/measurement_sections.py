@@ -10,8 +10,8 @@ from typing import Any
 from tdgan_jax.probing.disentanglement_tables import factors_by_kind
 from tdgan_jax.runs.folder import DISENTANGLEMENT_FILE, RunFiles, read_json
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.measurement_figures import calibration_figure, share_figure
-from tdgan_jax.visualisation.recognition_sections import (
+from tdgan_jax.reports.measurement_figures import calibration_figure, share_figure
+from tdgan_jax.reports.recognition_sections import (
     latest_figures,
     number_html,
     recogniser_title,

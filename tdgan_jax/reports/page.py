@@ -8,8 +8,8 @@ import importlib.resources
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from tdgan_jax.visualisation.drawing import NUM_COLOURS
-from tdgan_jax.visualisation.figures import Series, last_value
+from tdgan_jax.reports.drawing import NUM_COLOURS
+from tdgan_jax.reports.figures import Series, last_value
 
 
 def page(title: str, header_html: str, sections: Sequence[tuple[str, str, str]]) -> str:

@@ -18,7 +18,7 @@ from tdgan_jax.evaluation.comparisons import (
 )
 from tdgan_jax.runs.folder import RunFiles, recognisers
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.recognition_sections import number_html, recogniser_title
+from tdgan_jax.reports.recognition_sections import number_html, recogniser_title
 
 
 class Repetitions(NamedTuple):

@@ -18,9 +18,9 @@ from tdgan_jax.runs.folder import (
     read_json,
 )
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.drawing import NUM_COLOURS
-from tdgan_jax.visualisation.measurement_figures import scatter_figure
-from tdgan_jax.visualisation.recognition_sections import recogniser_title
+from tdgan_jax.reports.drawing import NUM_COLOURS
+from tdgan_jax.reports.measurement_figures import scatter_figure
+from tdgan_jax.reports.recognition_sections import recogniser_title
 
 _COMMAND = "tdgan-jax report RUN --pictures"
 _FEATURE_TITLES = {

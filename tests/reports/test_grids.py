@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tdgan_jax.families.tdgan.step import SAMPLE_COLUMNS
-from tdgan_jax.visualisation.grids import sample_grid, save_png
+from tdgan_jax.reports.grids import sample_grid, save_png
 
 
 def columns(count=5, rows=4, size=16, channels=1):

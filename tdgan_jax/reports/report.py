@@ -20,22 +20,22 @@ from tdgan_jax.runs.folder import (
     write_atomically,
 )
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.comparison_sections import comparison_section
-from tdgan_jax.visualisation.confusion_sections import confusion_section
-from tdgan_jax.visualisation.cross_validation_sections import cross_validation_section
-from tdgan_jax.visualisation.curve_sections import accuracy_section, losses_section
-from tdgan_jax.visualisation.measurement_sections import (
+from tdgan_jax.reports.comparison_sections import comparison_section
+from tdgan_jax.reports.confusion_sections import confusion_section
+from tdgan_jax.reports.cross_validation_sections import cross_validation_section
+from tdgan_jax.reports.curve_sections import accuracy_section, losses_section
+from tdgan_jax.reports.measurement_sections import (
     calibration_section,
     disentanglement_section,
 )
-from tdgan_jax.visualisation.picture_sections import (
+from tdgan_jax.reports.picture_sections import (
     errors_section,
     features_section,
     interpolation_section,
 )
-from tdgan_jax.visualisation.recognition_sections import results_section
-from tdgan_jax.visualisation.sample_sections import average_faces_section, samples_section
-from tdgan_jax.visualisation.settings_sections import (
+from tdgan_jax.reports.recognition_sections import results_section
+from tdgan_jax.reports.sample_sections import average_faces_section, samples_section
+from tdgan_jax.reports.settings_sections import (
     config_section,
     differences,
     environment_section,

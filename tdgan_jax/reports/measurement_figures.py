@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from tdgan_jax.visualisation.drawing import (
+from tdgan_jax.reports.drawing import (
     HEAT,
     INK,
     LINE,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from tdgan_jax.visualisation.drawing import (
+from tdgan_jax.reports.drawing import (
     HEAT,
     INK,
     MUTED,

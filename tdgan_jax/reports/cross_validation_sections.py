@@ -9,9 +9,9 @@ from typing import Any
 
 from tdgan_jax.runs.folder import recognisers
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.confusion_sections import classes_table
-from tdgan_jax.visualisation.figures import confusion_figure
-from tdgan_jax.visualisation.recognition_sections import (
+from tdgan_jax.reports.confusion_sections import classes_table
+from tdgan_jax.reports.figures import confusion_figure
+from tdgan_jax.reports.recognition_sections import (
     FIGURE_TITLES,
     SUMMARY_FIGURES,
     chance_warnings,

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tdgan_jax.visualisation.curve_sections import loss_group
-from tdgan_jax.visualisation.figures import (
+from tdgan_jax.reports.curve_sections import loss_group
+from tdgan_jax.reports.figures import (
     Level,
     Series,
     confusion_figure,

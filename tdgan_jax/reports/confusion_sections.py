@@ -9,8 +9,8 @@ from typing import Any
 
 from tdgan_jax.runs.folder import RunFiles
 from tdgan_jax.visualisation import page
-from tdgan_jax.visualisation.figures import confusion_figure
-from tdgan_jax.visualisation.recognition_sections import (
+from tdgan_jax.reports.figures import confusion_figure
+from tdgan_jax.reports.recognition_sections import (
     latest_figures,
     number_html,
     recogniser_title,
