@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tdgan_jax.data.builders import new_builder
-from tdgan_jax.data.listing import tally
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.listing import tally
+from tdgan_jax.preparation.source_tree import SourceTree
 
 
 def picture(

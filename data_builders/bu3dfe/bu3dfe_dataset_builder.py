@@ -2,9 +2,9 @@
 
 import tensorflow_datasets as tfds
 
-from tdgan_jax.data.listing import ListedImage, listed_image
-from tdgan_jax.data.posed_builder import PosedBuilder, PosedConfig
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.listing import ListedImage, listed_image
+from tdgan_jax.preparation.posed_builder import PosedBuilder, PosedConfig
+from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.expressions import SIX_EXPRESSIONS, canonical_name
 
 NUM_SUBJECTS = 100

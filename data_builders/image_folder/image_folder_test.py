@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tdgan_jax.data.builders import open_dataset, prepare_dataset
-from tdgan_jax.data.contents import class_counts
+from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.errors import UsageError, UserError
 from tests.owners_files import assert_ten_disjoint_folds, picture, write_tree
 

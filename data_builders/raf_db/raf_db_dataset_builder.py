@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow_datasets as tfds
 
-from tdgan_jax.data.image_builder import ImageBuilder
-from tdgan_jax.data.listing import ListedImage, listed_image
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.image_builder import ImageBuilder
+from tdgan_jax.preparation.listing import ListedImage, listed_image
+from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, RAF_DB_CODES, canonical_name
 

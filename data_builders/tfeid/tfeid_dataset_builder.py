@@ -2,9 +2,9 @@
 
 import tensorflow_datasets as tfds
 
-from tdgan_jax.data.listing import ListedImage
-from tdgan_jax.data.posed_builder import PosedBuilder
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.listing import ListedImage
+from tdgan_jax.preparation.posed_builder import PosedBuilder
+from tdgan_jax.preparation.source_tree import SourceTree
 
 NUM_IMAGES = 580
 NUM_SUBJECTS = 40

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: At the first mismatch.
     """
-    from tdgan_jax.data.inspection import inspect_source
+    from tdgan_jax.preparation.inspection import inspect_source
 
     listed, notes = inspect_source(
         args.dataset,

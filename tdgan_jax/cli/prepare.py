@@ -118,7 +118,7 @@ def summary(builder: "DatasetBuilder") -> list[str]:
         Lines: a table of expressions and splits, the identities of each split, and what the
         builder noted about the build.
     """
-    from tdgan_jax.data.contents import class_counts, label_names
+    from tdgan_jax.preparation.contents import class_counts, label_names
 
     labels = label_names(builder)
     identities = class_counts(builder, "identity") if "identity" in labels else {}

@@ -16,15 +16,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tdgan_jax.data.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
-from tdgan_jax.data.staging import move_into_place, staging_folder
+from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
+from tdgan_jax.preparation.staging import move_into_place, staging_folder
 from tdgan_jax.data.tfds_advice import drop_needless_advice
 from tdgan_jax.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-    from tdgan_jax.data.source_builder import OnBadFile
+    from tdgan_jax.preparation.source_builder import OnBadFile
     from tdgan_jax.faces.preparation import Cropping
 
     DatasetBuilder: TypeAlias = tfds.core.DatasetBuilder
@@ -98,7 +98,7 @@ def needs_source(name: str) -> bool:
     Raises:
         UsageError: If there is no such dataset.
     """
-    from tdgan_jax.data.source_builder import SourceBuilder
+    from tdgan_jax.preparation.source_builder import SourceBuilder
 
     return issubclass(builder_class(name), SourceBuilder)
 

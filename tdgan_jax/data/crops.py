@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
-from tdgan_jax.data.face_images import crop_settings
+from tdgan_jax.preparation.face_images import crop_settings
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.alignment import CropSettings

@@ -144,7 +144,7 @@ def _start_worker(reading: Reading) -> subprocess.Popen[bytes]:
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",
     }
     worker = subprocess.Popen(
-        [sys.executable, "-m", "tdgan_jax.data.image_workers"],
+        [sys.executable, "-m", "tdgan_jax.preparation.image_workers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.data.division import folds, owners_splits
-from tdgan_jax.data.listing import ListedImage
+from tdgan_jax.preparation.division import folds, owners_splits
+from tdgan_jax.preparation.listing import ListedImage
 
 
 def listed(*rows: tuple[str, str | None, str]) -> list[ListedImage]:

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from tdgan_jax.data.image_files import BadImage
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 
 if TYPE_CHECKING:

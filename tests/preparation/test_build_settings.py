@@ -2,7 +2,7 @@
 
 import pytest
 
-from tdgan_jax.data.build_settings import differences
+from tdgan_jax.preparation.build_settings import differences
 from tdgan_jax.faces.alignment import IFGAN_CROP, CropSettings
 from tdgan_jax.faces.preparation import Cropping
 

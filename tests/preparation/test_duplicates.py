@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tdgan_jax.data.duplicates import identical_pictures, near_duplicates
+from tdgan_jax.preparation.duplicates import identical_pictures, near_duplicates
 from tdgan_jax.data.image_files import fingerprint
 
 

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tdgan_jax.data.build_settings import SUBJECT_PATTERN, check_subject_pattern
+from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern
 from tdgan_jax.data.builders import needs_source, new_builder
-from tdgan_jax.data.duplicates import identical_pictures
-from tdgan_jax.data.image_builder import ImageBuilder
-from tdgan_jax.data.listing import ListedImage
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.duplicates import identical_pictures
+from tdgan_jax.preparation.image_builder import ImageBuilder
+from tdgan_jax.preparation.listing import ListedImage
+from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UsageError, UserError
 
 

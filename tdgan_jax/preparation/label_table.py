@@ -8,8 +8,8 @@ import csv
 import io
 from collections.abc import Callable, Collection, Iterator
 
-from tdgan_jax.data.listing import ListedImage
-from tdgan_jax.data.source_tree import SourceTree
+from tdgan_jax.preparation.listing import ListedImage
+from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 
 COLUMNS = ("image", "expression", "identity", "subject")
