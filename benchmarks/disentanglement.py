@@ -21,13 +21,13 @@ import tdgan_jax
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import with_expression
 from tdgan_jax.errors import UserError
+from tdgan_jax.evaluation.training_images import check_unseen
+from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run
 from tdgan_jax.probing.disentanglement import probe_matrix, summary
 from tdgan_jax.probing.disentanglement_tables import disentanglement_tables
 from tdgan_jax.probing.judges import expression_judge, identity_judge
 from tdgan_jax.probing.probed_examples import ProbedExamples, load_probed_examples
 from tdgan_jax.probing.probed_features import probed_features
-from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run
-from tdgan_jax.evaluation.training_images import check_unseen
 from tdgan_jax.probing.transfer_quality import (
     Judges,
     TransferGrid,

@@ -22,10 +22,10 @@ from data_builders.synthetic_faces.contact_sheet import STUDIO
 from data_builders.synthetic_faces.drawing import draw
 from data_builders.synthetic_faces.factors import sample_expression, sample_identity
 from tdgan_jax.data.image_files import BadImage, opened, upright
-from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.faces import detection
 from tdgan_jax.faces.detection import Detector
 from tdgan_jax.machine import restart_with_huge_pages
+from tdgan_jax.preparation.source_tree import SourceTree
 
 if __package__:
     from benchmarks.measuring import print_measurement, use_threads

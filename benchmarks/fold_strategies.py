@@ -28,9 +28,9 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.families.known import make_family
 from tdgan_jax.families.family import Family
+from tdgan_jax.families.known import make_family
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import BATCH_AXIS, compiler_options, use_cpu_devices
 
 if __package__:

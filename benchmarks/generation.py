@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.families.stored import StoredModel
 from tdgan_jax.exchange.opening import open_model
+from tdgan_jax.families.stored import StoredModel
 from tdgan_jax.families.tdgan.model import TdganModel
+from tdgan_jax.machine import restart_with_huge_pages
 
 if __package__:
     from benchmarks.measuring import fastest_seconds, print_measurement, use_threads

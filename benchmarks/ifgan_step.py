@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.families.ifgan.training import ifgan_family
 from tdgan_jax.families.ifgan.objective import Batch
+from tdgan_jax.families.ifgan.training import ifgan_family
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, use_cpu_devices
 from tdgan_jax.torch_weights.optional_packages import require_torch
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.training.checks import SELECTIONS
+from tdgan_jax.families.known import make_family
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CROSS_VALIDATION_FILE,
@@ -30,7 +30,7 @@ from tdgan_jax.runs.folder import (
     read_metrics,
     read_run,
 )
-from tdgan_jax.families.known import make_family
+from tdgan_jax.training.checks import SELECTIONS
 
 if __package__:
     from benchmarks.faults import is_new

@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.runs.folder import environment
 from tdgan_jax.families.family import Family
-from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
 from tdgan_jax.families.tdgan.objective import Batch
+from tdgan_jax.runs.folder import environment
+from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
 
 
 class CompiledStep(NamedTuple):

@@ -30,10 +30,10 @@ import jax
 import numpy as np
 
 from benchmarks.faults import free_port, is_new, launch, wait_for_step
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
 from tdgan_jax.families.known import make_family
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
 
 Layout = tuple[int, int]  # processes, devices of each
 REFERENCE: Layout = (1, 4)

@@ -28,22 +28,22 @@ from data_builders.synthetic_faces.contact_sheet import STUDIO
 from data_builders.synthetic_faces.drawing import draw
 from data_builders.synthetic_faces.factors import sample_expression, sample_identity
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.exchange.description import ModelDescription, Preprocessing
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.families.images import as_model_images
+from tdgan_jax.families.stored import StoredModel
+from tdgan_jax.families.tdgan.model import TdganModel
+from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.inference.faces import whole_picture
 from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
 from tdgan_jax.inference.rows import rows_of
 from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.families.tdgan.networks import make_tdgan
-from tdgan_jax.families.tdgan.step import split_networks
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
-from tdgan_jax.exchange.description import ModelDescription, Preprocessing
-from tdgan_jax.families.stored import StoredModel
-from tdgan_jax.families.images import as_model_images
-from tdgan_jax.exchange.opening import open_model
-from tdgan_jax.families.tdgan.model import TdganModel
 
 if __package__:
     from benchmarks.measuring import fastest_seconds, print_measurement, use_threads

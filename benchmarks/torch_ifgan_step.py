@@ -1,9 +1,9 @@
 """IF-GAN's training step in PyTorch: what JAX's is timed against.
 
-Losses and updates of `tdgan_jax/families/ifgan/step.py` with the specification's choices: the discriminator
-learns first; then generator and classifier learn together, from its judgement, the distance to the
-average face, the cross-entropy of both tuples and the island loss. Images are float tensors (batch,
-channels, size, size) in [-1, 1].
+Losses and updates of `tdgan_jax/families/ifgan/step.py` with the specification's choices: the
+discriminator learns first; then generator and classifier learn together, from its judgement, the
+distance to the average face, the cross-entropy of both tuples and the island loss. Images are float
+tensors (batch, channels, size, size) in [-1, 1].
 """
 
 from typing import Any

@@ -24,15 +24,15 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.machine import restart_with_huge_pages
-from tdgan_jax.families.known import make_family
 from tdgan_jax.families.family import Family
+from tdgan_jax.families.known import make_family
+from tdgan_jax.families.tdgan.objective import Batch
+from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import (
     check_batch_size,
     make_mesh,
     use_cpu_devices,
 )
-from tdgan_jax.families.tdgan.objective import Batch
 
 if __package__:
     from benchmarks import measuring

@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def four_devices() -> Iterator[None]:
     """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
-    from tdgan_jax import run_opening
     from tdgan_jax.evaluation import runs
     from tdgan_jax.steps.parallel import make_mesh
+    from tdgan_jax.training import opening as run_opening
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (run_opening, runs):

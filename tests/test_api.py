@@ -12,9 +12,9 @@ from PIL import Image
 
 import tdgan_jax
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.exchange.exporting import export_model
 from tdgan_jax.exchange.importing import import_weights
+from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tests import golden_tdgan as golden
 from tests.tiny_tdgan import IDENTITIES, IMAGE_SIZE_PX, NOISE_SHAPE, make_run
 
@@ -280,9 +280,9 @@ def test_golden_weights_through_load(golden_model):
 
 
 def test_golden_weights_come_out_bit_identical(golden_model, tmp_path):
-    from tdgan_jax.torch_weights.state_files import write_torch_files
-    from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
     from tdgan_jax.exchange.opening import open_model
+    from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
+    from tdgan_jax.torch_weights.state_files import write_torch_files
 
     folder, weights = golden_model
     stored = open_model(folder / "imported")

@@ -12,8 +12,8 @@ from tdgan_jax.configuration import family_defaults, flatten, load_config, to_js
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.networks import make_ifgan
-from tdgan_jax.training.checks import check_values
 from tdgan_jax.families.ifgan.objective import Objective
+from tdgan_jax.training.checks import check_values
 
 ROOT = Path(__file__).parent.parent
 FILES = {

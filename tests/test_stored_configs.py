@@ -13,10 +13,10 @@ from tdgan_jax.configuration import (
     with_younger_fields,
 )
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.selected_runs import read_config
-from tdgan_jax.training.checks import check_same_config
-from tdgan_jax.runs.folder import read_run, write_json
 from tdgan_jax.exchange.opening import open_run
+from tdgan_jax.exchange.selected_runs import read_config
+from tdgan_jax.runs.folder import read_run, write_json
+from tdgan_jax.training.checks import check_same_config
 
 CONFIG = "configs/tdgan_synthetic.py:tiny"
 

@@ -2,11 +2,11 @@
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.image_workers import Reading
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
 
 NUM_SUBJECTS = 40
 IMAGES_PER_SUBJECT = 10

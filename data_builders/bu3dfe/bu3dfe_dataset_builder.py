@@ -2,10 +2,10 @@
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.expressions import SIX_EXPRESSIONS, canonical_name
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.posed_builder import PosedBuilder, PosedConfig
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.expressions import SIX_EXPRESSIONS, canonical_name
 
 NUM_SUBJECTS = 100
 INTENSITIES = (3, 4)

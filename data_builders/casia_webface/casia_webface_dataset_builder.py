@@ -5,10 +5,10 @@ from typing import cast
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
 
 
 @dataclass

@@ -5,11 +5,11 @@ from collections import defaultdict
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import CK_PLUS_CODES, SIX_EXPRESSIONS
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.posed_builder import PosedBuilder, PosedConfig
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import CK_PLUS_CODES, SIX_EXPRESSIONS
 
 PEAK_FRAMES = 3
 SEQUENCES = dict(anger=45, disgust=59, fear=25, happiness=69, sadness=28, surprise=83)

@@ -17,14 +17,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tdgan_jax.data.image_files import BadImage, encode_png
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import BASIC_EXPRESSIONS, FER2013_CODES, canonical_name
 from tdgan_jax.preparation.division import Division, owners_splits
 from tdgan_jax.preparation.image_builder import ImageBuilder, ReadImages
-from tdgan_jax.data.image_files import BadImage, encode_png
 from tdgan_jax.preparation.image_workers import Reading
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS, FER2013_CODES, canonical_name
 
 SIZE_PX = (48, 48)
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.data.picture_files import SUFFIXES
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.expressions import class_name
 from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.label_table import find_label_table, read_label_table
 from tdgan_jax.preparation.listing import ListedImage, listed_image
-from tdgan_jax.data.picture_files import SUFFIXES
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.expressions import class_name
 
 
 class Builder(ImageBuilder):

@@ -8,13 +8,13 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tdgan_jax.data.image_files import encode_png
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import MMI_CODES, basic_name
 from tdgan_jax.preparation.label_table import find_label_table, read_label_table
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.posed_builder import PosedBuilder, PosedConfig
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.video_frames import read_frames
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import MMI_CODES, basic_name
 
 NUM_SUBJECTS = 31
 NUM_SEQUENCES = 208

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import BASIC_EXPRESSIONS, RAF_DB_CODES, canonical_name
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS, RAF_DB_CODES, canonical_name
 
 # In the order of BASIC_EXPRESSIONS. All numbers differ, so that they tell the classes apart.
 COUNTS = {

@@ -2,9 +2,9 @@ import pytest
 
 from data_builders.raf_db.raf_db_dataset_builder import COUNTS, Builder, recognise_order
 from tdgan_jax.data.builders import prepare_dataset
-from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.preparation.contents import class_counts
 from tests.owners_files import picture, write_tree
 
 # Orders in which folders 0 to 6 are numbered in copies of the set.

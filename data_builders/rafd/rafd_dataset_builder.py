@@ -2,11 +2,11 @@
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import BASIC_EXPRESSIONS, basic_name
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.posed_builder import PosedBuilder
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS, basic_name
 
 NUM_SUBJECTS = 67
 NUM_GAZES = 3

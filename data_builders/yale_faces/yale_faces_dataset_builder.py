@@ -2,11 +2,11 @@
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.expressions import canonical_name, in_canonical_order
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.image_workers import Reading
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.expressions import canonical_name, in_canonical_order
 
 EXPRESSIVE = ("happy", "normal", "sad", "surprised")
 CONDITIONS = (

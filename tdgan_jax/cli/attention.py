@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
+    from tdgan_jax.families.ifgan.model import IfganModel
     from tdgan_jax.inference.attention_sheet import attention_sheet
     from tdgan_jax.inference.faces import read_faces
-    from tdgan_jax.families.ifgan.model import IfganModel
     from tdgan_jax.reports.grids import save_png
 
     with progress_bar(args, None, unit="step", total=2) as bar:

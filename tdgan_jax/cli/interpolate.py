@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.inference.animation import encode_gif
     from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.inference.sheets import animation_strip, in_model_size, to_image
-    from tdgan_jax.runs.folder import write_atomically
     from tdgan_jax.reports.grids import save_png
+    from tdgan_jax.runs.folder import write_atomically
 
     with progress_bar(args, None, unit="step", total=3) as bar:
         model = open_model(args)

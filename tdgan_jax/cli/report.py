@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
             pictures are asked for and a model or its dataset is missing.
     """
     # Imported here: matplotlib would slow down every other command's start.
-    from tdgan_jax.runs.folder import REPORT_FILE
     from tdgan_jax.reports.report import write_report
+    from tdgan_jax.runs.folder import REPORT_FILE
 
     own = args.runs[0] / REPORT_FILE
     if args.out is not None and args.out.is_dir():

@@ -67,8 +67,8 @@ def draw_pictures(
 
 
 def _errors(run: SelectedRun, examples: Examples) -> dict[str, Any]:
-    from tdgan_jax.probing.feature_maps import confident_errors
     from tdgan_jax.evaluation.recognition import predict_logits
+    from tdgan_jax.probing.feature_maps import confident_errors
 
     recogniser = run.program.family.recognisers[0]
     logits = predict_logits(
@@ -104,8 +104,8 @@ def _png(image: np.ndarray) -> str:
 
 def _features(run: SelectedRun, examples: Examples) -> dict[str, Any]:
     from tdgan_jax.data.examples import has_subjects
-    from tdgan_jax.probing.feature_maps import feature_map, spread_positions
     from tdgan_jax.exchange.selected_runs import encode_examples, encoders
+    from tdgan_jax.probing.feature_maps import feature_map, spread_positions
 
     shown = examples.select(spread_positions(len(examples.files)))
     people = [str(group) for group in shown.groups] if has_subjects(shown) else None

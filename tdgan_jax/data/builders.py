@@ -16,16 +16,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
-from tdgan_jax.preparation.staging import move_into_place, staging_folder
 from tdgan_jax.data.tfds_advice import drop_needless_advice
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
+from tdgan_jax.preparation.staging import move_into_place, staging_folder
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-    from tdgan_jax.preparation.source_builder import OnBadFile
     from tdgan_jax.faces.preparation import Cropping
+    from tdgan_jax.preparation.source_builder import OnBadFile
 
     DatasetBuilder: TypeAlias = tfds.core.DatasetBuilder
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
-from tdgan_jax.families.ifgan.feed import average_face_feed
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
     Examples,
@@ -31,6 +29,8 @@ from tdgan_jax.data.loading import (
 from tdgan_jax.data.pipeline import Feed, PairFeed, check_feed
 from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
+from tdgan_jax.families.ifgan.feed import average_face_feed
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.alignment import CropSettings

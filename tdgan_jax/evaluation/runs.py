@@ -14,10 +14,10 @@ from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
-from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 from tdgan_jax.evaluation.training_images import is_own_test, num_training_images
-from tdgan_jax.steps.parallel import make_mesh
+from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 from tdgan_jax.families.program import Program
+from tdgan_jax.steps.parallel import make_mesh
 
 
 def evaluate_run(

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.ifgan.feed import load_whole_datasets
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_labelled, test_transform
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.ifgan.feed import load_whole_datasets
 
 
 def is_own_test(config: Config, dataset: str, builder_config: str, split: str) -> bool:

@@ -15,9 +15,9 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.images import centre_crop
 from tdgan_jax.data.training_data import TrainingData
-from tdgan_jax.losses import cross_entropy_loss
 from tdgan_jax.families.tdgan.networks import make_tdgan
 from tdgan_jax.families.tdgan.objective import to_unit_range
+from tdgan_jax.losses import cross_entropy_loss
 
 RIDGE_SIZE_PX = 24
 RIDGE_PENALTY = 10.0

@@ -1,1 +1,1 @@
-"""Trained models as a user holds them: opening runs and exports, inference, export, import."""
+"""Trained models on disk: opening, export, import."""

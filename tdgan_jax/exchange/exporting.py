@@ -9,6 +9,10 @@ import ml_dtypes
 import numpy as np
 
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.exchange.description import ModelDescription, write_description
+from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
+from tdgan_jax.exchange.opening import open_model
+from tdgan_jax.families.stored import Difference, StoredFamily, StoredModel, stored_family
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.torch_weights.optional_packages import require_onnx, require_torch
 from tdgan_jax.torch_weights.resnet import COUNTER
@@ -17,10 +21,6 @@ from tdgan_jax.torch_weights.state_files import (
     write_safetensors_file,
     write_torch_files,
 )
-from tdgan_jax.exchange.description import ModelDescription, write_description
-from tdgan_jax.families.stored import Difference, StoredFamily, StoredModel, stored_family
-from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
-from tdgan_jax.exchange.opening import open_model
 
 # Of safetensors files; the others are float32.
 PRECISIONS = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.expressions import class_name
-from tdgan_jax.torch_weights.state_files import read_networks, write_safetensors_file
 from tdgan_jax.exchange.description import (
     MODEL_FILE,
     ModelDescription,
@@ -15,9 +13,11 @@ from tdgan_jax.exchange.description import (
     write_description,
 )
 from tdgan_jax.exchange.exporting import compare_tensors
-from tdgan_jax.families.stored import FoundArchitecture, StoredFamily, stored_family
 from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
 from tdgan_jax.exchange.opening import check_same_architecture
+from tdgan_jax.expressions import class_name
+from tdgan_jax.families.stored import FoundArchitecture, StoredFamily, stored_family
+from tdgan_jax.torch_weights.state_files import read_networks, write_safetensors_file
 
 STAGES = 3
 _ASSUMED_TRANSFORMS = {

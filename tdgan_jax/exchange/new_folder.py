@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tdgan_jax.preparation.staging import staging_folder
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.description import MODEL_FILE
+from tdgan_jax.preparation.staging import staging_folder
 
 
 def check_new_folder(out: Path, *, overwrite: bool) -> None:

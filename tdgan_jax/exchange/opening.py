@@ -8,11 +8,8 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import check_known_fields
 from tdgan_jax.errors import UserError
-from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
-from tdgan_jax.torch_weights.state_files import read_networks
 from tdgan_jax.exchange.checksums import check_sums
 from tdgan_jax.exchange.description import (
     MODEL_FILE,
@@ -21,6 +18,9 @@ from tdgan_jax.exchange.description import (
     read_description,
 )
 from tdgan_jax.families.stored import FoundArchitecture, StoredModel, stored_family
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
+from tdgan_jax.torch_weights.state_files import read_networks
 
 PRETRAINED = "pretrained"
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"

@@ -11,16 +11,16 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config, check_known_fields, flatten
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import evaluation_batches
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.families.tdgan.networks import Encoder, make_tdgan
+from tdgan_jax.families.tdgan.objective import to_unit_range
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, read_run
 from tdgan_jax.steps.parallel import compiler_options, make_mesh, replicated_shapes
-from tdgan_jax.families.program import Program, make_program
-from tdgan_jax.families.tdgan.objective import to_unit_range
 
 ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
 BATCH_SIZE = 64

@@ -1,0 +1,1 @@
+"""The six systems, a folder each, and what all of them share."""

@@ -11,8 +11,8 @@ import jax
 from jax.sharding import Mesh
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.known import make_family
 from tdgan_jax.families.family import Family
+from tdgan_jax.families.known import make_family
 from tdgan_jax.steps.parallel import Step, parallel_eval_step, parallel_train_step
 
 

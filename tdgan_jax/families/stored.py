@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.exchange.description import ModelDescription
+from tdgan_jax.torch_weights.mapping import StateDict
 
 Parameters = dict[str, Any]
 

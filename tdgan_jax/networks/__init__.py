@@ -1,1 +1,1 @@
-"""Networks as `flax.nnx` modules, NHWC, one file per system; shared blocks in `layers`."""
+"""Blocks that the networks of two or more systems are made of."""

@@ -1,0 +1,1 @@
+"""From what an owner hands out to a prepared TFDS dataset."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tdgan_jax.preparation.duplicates import identical_pictures, near_duplicates
 from tdgan_jax.data.folds import NUM_FOLDS, assert_disjoint, assign_folds, fold_name
+from tdgan_jax.preparation.duplicates import identical_pictures, near_duplicates
 from tdgan_jax.preparation.listing import ListedImage, tally
 
 FOLDS = "folds.csv"

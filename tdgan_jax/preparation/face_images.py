@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from tdgan_jax.data.image_files import FaceImage, NoFaceImage, StoredImage
-from tdgan_jax.preparation.source_builder import SourceBuilder
 from tdgan_jax.errors import UserError
+from tdgan_jax.preparation.source_builder import SourceBuilder
 
 if TYPE_CHECKING:  # The detector needs JAX, and few datasets need the detector.
     from tdgan_jax.data.builders import DatasetBuilder

@@ -14,21 +14,21 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tdgan_jax.preparation.division import Division, folds, one_split, owners_splits
-from tdgan_jax.preparation.face_images import note_cropping, stored_face
 from tdgan_jax.data.image_files import (
     DIGEST_BYTES,
     FaceImage,
     NoFaceImage,
     StoredImage,
 )
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import in_canonical_order
+from tdgan_jax.preparation.division import Division, folds, one_split, owners_splits
+from tdgan_jax.preparation.face_images import note_cropping, stored_face
 from tdgan_jax.preparation.image_workers import Reading, read_images
 from tdgan_jax.preparation.listing import ListedImage, tally
 from tdgan_jax.preparation.source_builder import Detect, SourceBuilder
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.spool import Spool
-from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import in_canonical_order
 
 _SHARD_BYTES = 64 << 20
 

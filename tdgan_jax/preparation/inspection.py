@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern
 from tdgan_jax.data.builders import needs_source, new_builder
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern
 from tdgan_jax.preparation.duplicates import identical_pictures
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UsageError, UserError
 
 
 class Inspection(NamedTuple):

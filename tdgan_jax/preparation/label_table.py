@@ -8,9 +8,9 @@ import csv
 import io
 from collections.abc import Callable, Collection, Iterator
 
+from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.errors import UserError
 
 COLUMNS = ("image", "expression", "identity", "subject")
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.expressions import BASIC_EXPRESSIONS, SIX_EXPRESSIONS, basic_name
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.label_table import find_label_table, read_label_table
 from tdgan_jax.preparation.listing import ListedImage, listed_image
 from tdgan_jax.preparation.source_tree import SourceTree
-from tdgan_jax.expressions import BASIC_EXPRESSIONS, SIX_EXPRESSIONS, basic_name
 
 
 @dataclass

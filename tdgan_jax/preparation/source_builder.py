@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from tdgan_jax.data.image_files import BadImage
-from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UserError
+from tdgan_jax.preparation.source_tree import SourceTree
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.preparation import Cropping

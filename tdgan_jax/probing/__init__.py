@@ -1,0 +1,1 @@
+"""Figures of disentanglement: what features tell of identity and expression."""

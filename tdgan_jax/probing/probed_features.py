@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.exchange.selected_runs import SelectedRun, encode_examples, encoders
+from tdgan_jax.families.ifgan.features import ifgan_features
 
 
 def probed_features(run: SelectedRun, parts: Sequence[Examples]) -> dict[str, np.ndarray]:

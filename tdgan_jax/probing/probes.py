@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.probing.divisions import Division, check_divisions, early_part
 from tdgan_jax.evaluation.intervals import accuracy_interval
+from tdgan_jax.probing.divisions import Division, check_divisions, early_part
 
 PROBES = ("linear", "mlp")
 # Strengths of the regularisation to choose from; the middle one where nothing can be chosen.

@@ -1,1 +1,1 @@
-"""Pictures of a run: sample sheets, figures and the HTML report."""
+"""The report of a run: sections, figures, page."""

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tdgan_jax.runs.folder import RunFiles
-from tdgan_jax.visualisation import page
+from tdgan_jax.reports import page
 from tdgan_jax.reports.figures import confusion_figure
 from tdgan_jax.reports.recognition_sections import (
     latest_figures,
     number_html,
     recogniser_title,
 )
+from tdgan_jax.runs.folder import RunFiles
 
 
 def confusion_section(runs: Mapping[str, RunFiles]) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tdgan_jax.runs.folder import recognisers
-from tdgan_jax.visualisation import page
+from tdgan_jax.reports import page
 from tdgan_jax.reports.confusion_sections import classes_table
 from tdgan_jax.reports.figures import confusion_figure
 from tdgan_jax.reports.recognition_sections import (
@@ -21,6 +20,7 @@ from tdgan_jax.reports.recognition_sections import (
     recogniser_title,
     selection_text,
 )
+from tdgan_jax.runs.folder import recognisers
 
 _VALIDATION_RULES = {
     "subjects": "some of the training subjects validate",

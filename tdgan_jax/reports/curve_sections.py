@@ -9,10 +9,10 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import majority_answer
-from tdgan_jax.runs.folder import RunFiles, recognisers
-from tdgan_jax.visualisation import page
+from tdgan_jax.reports import page
 from tdgan_jax.reports.figures import Level, Series, curve_figure, finite_points
 from tdgan_jax.reports.recognition_sections import recogniser_title
+from tdgan_jax.runs.folder import RunFiles, recognisers
 
 _BATCH_ACCURACY = "Accuracy on training batches"
 _GROUPS = ("Discriminators", "Generator terms", "Expression module", _BATCH_ACCURACY)

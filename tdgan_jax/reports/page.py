@@ -14,7 +14,7 @@ from tdgan_jax.reports.figures import Series, last_value
 
 def page(title: str, header_html: str, sections: Sequence[tuple[str, str, str]]) -> str:
     """A whole document; `sections` are (anchor, heading, body as HTML)."""
-    style = importlib.resources.files("tdgan_jax.visualisation").joinpath("report.css").read_text()
+    style = importlib.resources.files("tdgan_jax.reports").joinpath("report.css").read_text()
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in sections)
     body = "\n".join(
         f'<section id="{name}"><h2>{escape(heading)}</h2>\n{content}</section>'

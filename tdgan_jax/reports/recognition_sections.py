@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import chance_warning, majority_answer
+from tdgan_jax.reports import page
 from tdgan_jax.runs.folder import RunFiles, recognisers
-from tdgan_jax.visualisation import page
 
 SELECTIONS = {
     "last": "last epoch",

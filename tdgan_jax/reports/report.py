@@ -12,14 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tdgan_jax.runs.folder import (
-    REPORT_FILE,
-    RunFiles,
-    is_run_folder,
-    read_run,
-    write_atomically,
-)
-from tdgan_jax.visualisation import page
+from tdgan_jax.reports import page
 from tdgan_jax.reports.comparison_sections import comparison_section
 from tdgan_jax.reports.confusion_sections import confusion_section
 from tdgan_jax.reports.cross_validation_sections import cross_validation_section
@@ -39,6 +32,13 @@ from tdgan_jax.reports.settings_sections import (
     config_section,
     differences,
     environment_section,
+)
+from tdgan_jax.runs.folder import (
+    REPORT_FILE,
+    RunFiles,
+    is_run_folder,
+    read_run,
+    write_atomically,
 )
 
 Facts: TypeAlias = list[tuple[str, str]]  # name and value

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from tdgan_jax.reports import page
 from tdgan_jax.runs.folder import AVERAGE_FACES_SHEET, RunFiles
-from tdgan_jax.visualisation import page
 
 _SAMPLES_ALONE = 5
 _SAMPLES_BESIDE_OTHERS = 2

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from tdgan_jax.reports import page
 from tdgan_jax.runs.folder import RunFiles
-from tdgan_jax.visualisation import page
 
 
 def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

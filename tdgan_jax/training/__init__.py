@@ -1,0 +1,1 @@
+"""The training loop, what comes before it, and cross-validation."""

@@ -19,12 +19,12 @@ import jax
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.folds import fold_name
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.program import Program
 from tdgan_jax.processes.membership import several
 from tdgan_jax.processes.stopping import Interrupted, stop_requests
+from tdgan_jax.steps.parallel import make_mesh
 from tdgan_jax.training.opening import Run
 from tdgan_jax.training.run_place import Place
-from tdgan_jax.steps.parallel import make_mesh
-from tdgan_jax.families.program import Program
 
 # The system may give a signal to a thread that cannot handle it: how soon the main one looks.
 LOOK_FOR_SIGNALS_S = 0.2

@@ -14,8 +14,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.training.concurrent_folds import CompleteFold, Turn, devices_for_folds, train_at_once
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.folds import assert_disjoint, fold_name
 from tdgan_jax.data.splits import ALL_FOLDS, with_fold
@@ -24,7 +22,8 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.processes.membership import from_first
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.training.checks import check_same_config, check_values
+from tdgan_jax.reports.report import write_report
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
@@ -36,9 +35,10 @@ from tdgan_jax.runs.folder import (
     read_json,
     write_json,
 )
-from tdgan_jax.training.opening import Run, finished_result, open_run
+from tdgan_jax.training.checks import check_same_config, check_values
+from tdgan_jax.training.concurrent_folds import CompleteFold, Turn, devices_for_folds, train_at_once
 from tdgan_jax.training.loop import complete_run
-from tdgan_jax.reports.report import write_report
+from tdgan_jax.training.opening import Run, finished_result, open_run
 
 
 def cross_validate(

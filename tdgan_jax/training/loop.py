@@ -17,15 +17,17 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
 from tdgan_jax.evaluation.yardsticks import yardsticks
+from tdgan_jax.families.family import Family
 from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
 from tdgan_jax.processes.membership import from_first, is_first, membership
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
+from tdgan_jax.reports.grids import sample_grid, save_png
+from tdgan_jax.reports.report import write_report
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     RESULT_FILE,
@@ -33,13 +35,11 @@ from tdgan_jax.runs.folder import (
     sample_path,
     write_json,
 )
-from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
-from tdgan_jax.training.run_place import Place
-from tdgan_jax.training.records import mean_metrics, one_line, records_of
-from tdgan_jax.families.family import Family
 from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
-from tdgan_jax.reports.grids import sample_grid, save_png
-from tdgan_jax.reports.report import write_report
+from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
+from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
+from tdgan_jax.training.records import mean_metrics, one_line, records_of
+from tdgan_jax.training.run_place import Place
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:

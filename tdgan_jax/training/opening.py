@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tdgan_jax.runs.checkpoints import Checkpoints, folder_bytes, state_bytes
 from tdgan_jax.configuration import Config, to_json
+from tdgan_jax.data.training_data import TrainingData, load_training_data
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
 from tdgan_jax.families.ifgan.average_identity import AverageFaces, save_average_faces
-from tdgan_jax.data.training_data import TrainingData, load_training_data
+from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.families.tdgan.first_weights import check_classifier_run
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
-from tdgan_jax.training.checks import check_given_weights, check_same_config, check_values
+from tdgan_jax.reports.grids import sample_grid, save_png
+from tdgan_jax.reports.report import write_report
+from tdgan_jax.runs.checkpoints import Checkpoints, folder_bytes, state_bytes
 from tdgan_jax.runs.folder import (
     AVERAGE_FACES_FILE,
     AVERAGE_FACES_SHEET,
@@ -34,11 +36,9 @@ from tdgan_jax.runs.folder import (
     read_json,
     write_json,
 )
-from tdgan_jax.training.run_place import Place, alone_on
 from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
-from tdgan_jax.families.program import Program, make_program
-from tdgan_jax.reports.grids import sample_grid, save_png
-from tdgan_jax.reports.report import write_report
+from tdgan_jax.training.checks import check_given_weights, check_same_config, check_values
+from tdgan_jax.training.run_place import Place, alone_on
 
 # Beside the state: the logs, sample sheets and the report.
 SMALL_FILES_BYTES = 64 * 2**20

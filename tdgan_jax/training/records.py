@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.family import Family
 from tdgan_jax.processes.membership import is_first
 from tdgan_jax.runs.folder import METRICS_FILE, MetricsLog
-from tdgan_jax.families.family import Family
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.ifgan_step import NUM_EXPRESSIONS, UPDATES, random_batch
 from tdgan_jax.configuration import load_config
-from tdgan_jax.models import resnet
 from tdgan_jax.families.ifgan.training import ifgan_family
-from tdgan_jax.steps.parallel import make_mesh, parallel_train_step
 from tdgan_jax.families.ifgan.weights import torch_from_ifgan
+from tdgan_jax.networks import resnet
+from tdgan_jax.steps.parallel import make_mesh, parallel_train_step
 from tests.families.ifgan.ifgan_networks import SHALLOW
 
 torch = pytest.importorskip("torch", reason="the torch twins need the extra [torch]")

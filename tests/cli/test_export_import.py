@@ -15,8 +15,8 @@ import safetensors.numpy
 import tdgan_jax
 from tdgan_jax.cli.main import main
 from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.exchange.exporting import rounded
+from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tests import golden_tdgan as golden
 from tests.tiny_tdgan import make_run
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 import data_builders
 from tdgan_jax.data import builders, contents
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.staging import staging_folder
-from tdgan_jax.errors import UsageError, UserError
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -15,9 +15,9 @@ from PIL import Image
 import tdgan_jax
 from tdgan_jax.cli.main import main
 from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import BASIC_EXPRESSIONS, canonical_name
-from tdgan_jax.trained_models import opening
+from tdgan_jax.exchange import opening
 from tdgan_jax.exchange.checksums import write_sums
+from tdgan_jax.expressions import BASIC_EXPRESSIONS, canonical_name
 
 FER2013 = Path(__file__).parents[3] / "shared" / "data" / "fer2013.zip"
 LARGEST_BYTES = 15_000_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.models import batch_norm
+from tdgan_jax.networks import batch_norm
 from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.networks.resnet import ResNet, max_pool_3x3_stride_2_padded
 from tdgan_jax.torch_weights.resnet import torch_from_resnet

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tdgan_jax.preparation.build_settings import differences
 from tdgan_jax.faces.alignment import IFGAN_CROP, CropSettings
 from tdgan_jax.faces.preparation import Cropping
+from tdgan_jax.preparation.build_settings import differences
 
 EYES, IFGAN = Cropping(CropSettings()), Cropping(IFGAN_CROP)
 WHOLE_NOTES = {"partial": False, "skipped_files": 0}

@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tdgan_jax.preparation.duplicates import identical_pictures, near_duplicates
 from tdgan_jax.data.image_files import fingerprint
+from tdgan_jax.preparation.duplicates import identical_pictures, near_duplicates
 
 
 def scene(seed: int, brightness: int = 0) -> Image.Image:

@@ -1,9 +1,9 @@
 import pytest
 
-from tdgan_jax.preparation.label_table import find_label_table, read_label_table
-from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import basic_name
+from tdgan_jax.preparation.label_table import find_label_table, read_label_table
+from tdgan_jax.preparation.source_tree import SourceTree
 from tests.owners_files import write_tree
 
 

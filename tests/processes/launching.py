@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.faults import FIELDS, ROOT, free_port, meeting_flags
 from benchmarks.faults import command as launch_command
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
-from tdgan_jax.runs.folder import METRICS_FILE
 from tdgan_jax.families.known import make_family
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import METRICS_FILE
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 OVERRIDES = (*FIELDS, "training.epochs=4", "parallel.heartbeat_timeout_s=20")

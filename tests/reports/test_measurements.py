@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdgan_jax import run_folder
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
-from tdgan_jax.runs.folder import read_run
 from tdgan_jax.reports.comparison_sections import compared, repetitions
 from tdgan_jax.reports.report import write_report
+from tdgan_jax.runs import folder as run_folder
+from tdgan_jax.runs.folder import read_run
 
 NAMES = ("anger", "fear", "happiness")
 SUBJECTS = np.repeat([f"S{index}" for index in range(10)], 12)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from tdgan_jax import run_folder
 from tdgan_jax.cli import report as report_command
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_metrics
@@ -17,6 +16,7 @@ from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import distinct_names, write_report
 from tdgan_jax.reports.sample_sections import spread_out
 from tdgan_jax.reports.settings_sections import flattened
+from tdgan_jax.runs import folder as run_folder
 
 NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 SHARES = (0.08, 0.06, 0.05, 0.39, 0.22, 0.14, 0.06)

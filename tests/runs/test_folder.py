@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from tdgan_jax import run_folder
+from tdgan_jax.runs import folder as run_folder
 from tdgan_jax.errors import UserError
 from tdgan_jax.runs.folder import (
     MetricsLog,

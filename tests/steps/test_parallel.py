@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.families.tdgan.objective import Batch, draw_randomness
+from tdgan_jax.families.tdgan.step import TrainState, Updates, init_state, train_step
 from tdgan_jax.steps.parallel import (
     BATCH_AXIS,
     check_batch_size,
@@ -22,10 +24,8 @@ from tdgan_jax.steps.parallel import (
     shard_batch,
     use_cpu_devices,
 )
-from tdgan_jax.families.tdgan.step import TrainState, Updates, init_state, train_step
-from tdgan_jax.families.tdgan.objective import Batch, draw_randomness
-from tests.steps.recording import ALL_DEVICE_COUNTS, RECORDING_DESCENT, assert_same_training
 from tests.families.tdgan.test_step import tiny_setup
+from tests.steps.recording import ALL_DEVICE_COUNTS, RECORDING_DESCENT, assert_same_training
 
 STEPS = 5
 LAYOUTS = [(2, "shard_map"), (4, "pmap"), (8, "shard_map")]

@@ -11,13 +11,13 @@ from flax import nnx
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.known import make_family
+from tdgan_jax.families.tdgan.networks import Encoder
+from tdgan_jax.families.tdgan.objective import Batch
 from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
 from tdgan_jax.networks.execution import set_execution
 from tdgan_jax.networks.layers import InstanceNorm
-from tdgan_jax.families.tdgan.networks import Encoder
 from tdgan_jax.training.checks import check_values
-from tdgan_jax.families.known import make_family
-from tdgan_jax.families.tdgan.objective import Batch
 from tests.steps import test_ifgan
 
 EXPRESSIONS = tuple("abcdefg")

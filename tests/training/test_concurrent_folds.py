@@ -14,18 +14,20 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax import concurrent_folds, cross_validation, run_checks, run_opening
-from tdgan_jax import train as train_module
-from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.training.concurrent_folds import Turn, devices_for_folds, train_at_once
 from tdgan_jax.configuration import load_config
-from tdgan_jax.training.cross_validation import cross_validate, describe_folds
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.families.program import Program
 from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.training.checks import check_same_config, check_values
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import read_json, read_metrics, write_json
 from tdgan_jax.steps.parallel import make_mesh
-from tdgan_jax.families.program import Program
+from tdgan_jax.training import checks as run_checks
+from tdgan_jax.training import concurrent_folds, cross_validation
+from tdgan_jax.training import loop as train_module
+from tdgan_jax.training import opening as run_opening
+from tdgan_jax.training.checks import check_same_config, check_values
+from tdgan_jax.training.concurrent_folds import Turn, devices_for_folds, train_at_once
+from tdgan_jax.training.cross_validation import cross_validate, describe_folds
 from tests.small_folds import FIELDS, FOLDS
 
 CONFIG = "configs/classifier_yale.py:tiny"  # the family that compiles fastest

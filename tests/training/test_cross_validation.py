@@ -13,17 +13,22 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax import cross_validation, run_opening
-from tdgan_jax.runs.checkpoints import Checkpoints, state_bytes
 from tdgan_jax.cli.evaluate import folds_table
 from tdgan_jax.configuration import load_config, to_json
-from tdgan_jax.training.cross_validation import check_unchanged_folds, summarise_folds, unfinished_folds
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.runs import evaluate_folds
-from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.runs.folder import in_use_by_this_process, read_json, read_metrics, write_json
 from tdgan_jax.families.known import make_family
+from tdgan_jax.processes.stopping import Interrupted
+from tdgan_jax.runs.checkpoints import Checkpoints, state_bytes
+from tdgan_jax.runs.folder import in_use_by_this_process, read_json, read_metrics, write_json
+from tdgan_jax.training import cross_validation
+from tdgan_jax.training import opening as run_opening
+from tdgan_jax.training.cross_validation import (
+    check_unchanged_folds,
+    summarise_folds,
+    unfinished_folds,
+)
 from tdgan_jax.training.loop import complete_run
 from tests import small_folds
 from tests.small_folds import FOLDS

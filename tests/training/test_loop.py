@@ -13,14 +13,14 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
-from tdgan_jax.training.checks import DATA_FIELDS
-from tdgan_jax.runs.folder import read_metrics
-from tdgan_jax.training.records import mean_metrics
 from tdgan_jax.families.known import make_family
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import read_metrics
+from tdgan_jax.training.checks import DATA_FIELDS
 from tdgan_jax.training.loop import _select
+from tdgan_jax.training.records import mean_metrics
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_synthetic.py:tiny"

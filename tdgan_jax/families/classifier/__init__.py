@@ -1,0 +1,1 @@
+"""The plain classifier: an encoder and a head."""

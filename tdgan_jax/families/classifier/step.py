@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.losses import accuracy, cross_entropy_loss
 from tdgan_jax.families.tdgan.networks import Encoder, Head
-from tdgan_jax.steps.parallel import BATCH_AXIS
 from tdgan_jax.families.tdgan.objective import Batch, Metrics, Parameters, to_unit_range
+from tdgan_jax.losses import accuracy, cross_entropy_loss
+from tdgan_jax.steps.parallel import BATCH_AXIS
 
 SAMPLE_COLUMNS = ("input",)
 

@@ -8,7 +8,6 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.tdgan.networks import make_tdgan
 from tdgan_jax.families.classifier.step import (
     SAMPLE_COLUMNS,
     Classifier,
@@ -22,8 +21,9 @@ from tdgan_jax.families.classifier.step import (
     train_step,
 )
 from tdgan_jax.families.family import Family, set_configured_execution
-from tdgan_jax.families.tdgan.step import make_optimizers
+from tdgan_jax.families.tdgan.networks import make_tdgan
 from tdgan_jax.families.tdgan.objective import Batch
+from tdgan_jax.families.tdgan.step import make_optimizers
 
 
 def classifier_networks(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> Classifier:

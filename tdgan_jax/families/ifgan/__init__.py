@@ -1,0 +1,1 @@
+"""IF-GAN (Cai et al., ICIP 2021)."""

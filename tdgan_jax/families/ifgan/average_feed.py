@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tdgan_jax.families.ifgan.average_identity import AverageFaces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.images import centre_crop, rotated
 from tdgan_jax.data.padding import padded_rows, padded_weight
 from tdgan_jax.data.pipeline import ALL_ROWS, num_batches, shuffled_batches
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.ifgan.average_identity import AverageFaces
 
 # Angles between minus and plus the largest one, or either of these two.
 ROTATIONS = ("range", "ends")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
-from tdgan_jax.families.ifgan.average_identity import average_faces, check_complete
 from tdgan_jax.data.examples import Examples, in_memory, joined, with_classes
 from tdgan_jax.data.images import SQUARE_MARGIN
 from tdgan_jax.data.loading import load_labelled, open_prepared, training_transform
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
+from tdgan_jax.families.ifgan.average_identity import average_faces, check_complete
 from tdgan_jax.runs.folder import AVERAGE_FACES_FILE
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.ifgan.networks import Definitions
-from tdgan_jax.families.ifgan.step import draw_average_faces, eval_step
-from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
+from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
+from tdgan_jax.families.ifgan.networks import Definitions
+from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
+from tdgan_jax.families.ifgan.step import draw_average_faces, eval_step
 from tdgan_jax.families.images import Images, as_model_images
-from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.recogniser import Recogniser
 
 Parameters = Any

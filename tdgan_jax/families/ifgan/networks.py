@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.families.ifgan.conditional_gan import Discriminator, Generator
+from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.networks.resnet import ResNet
 
 # How the classifier sees a pair; the paper does not say (spec IF-GAN 2).

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from tdgan_jax.families.ifgan.networks import Classification, Classifier, Definitions
 from tdgan_jax.losses import (
     absolute_error_loss,
     accuracy,
@@ -21,7 +22,6 @@ from tdgan_jax.losses import (
     patch_judgement_loss,
 )
 from tdgan_jax.networks.batch_norm import BatchStatistics
-from tdgan_jax.families.ifgan.networks import Classification, Classifier, Definitions
 
 Parameters = Any
 Metrics = dict[str, jax.Array]

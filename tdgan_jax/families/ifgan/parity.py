@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from tdgan_jax.families.ifgan.weights import FILE_STEMS, torch_from_ifgan
-from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.families.stored import Difference, StoredModel
 from tdgan_jax.families.ifgan.model import IfganModel
+from tdgan_jax.families.ifgan.weights import FILE_STEMS, torch_from_ifgan
+from tdgan_jax.families.stored import Difference, StoredModel
 from tdgan_jax.families.tdgan.parity import differences
+from tdgan_jax.torch_weights.state_files import to_tensors
 
 NUM_PROBES = 3
 

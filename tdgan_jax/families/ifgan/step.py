@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.networks.batch_norm import BatchStatistics, batch_statistics
 from tdgan_jax.families.ifgan.networks import IFGAN, Definitions
 from tdgan_jax.families.ifgan.objective import (
     Batch,
@@ -31,6 +30,7 @@ from tdgan_jax.families.ifgan.objective import (
     to_symmetric_range,
     to_unit_range,
 )
+from tdgan_jax.networks.batch_norm import BatchStatistics, batch_statistics
 from tdgan_jax.steps.parallel import BATCH_AXIS
 
 SAMPLE_COLUMNS = ("input", "generated", "target")

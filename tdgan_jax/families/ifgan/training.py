@@ -10,8 +10,9 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.ifgan.networks import IFGAN, make_ifgan
 from tdgan_jax.families.family import Family, set_configured_execution
+from tdgan_jax.families.ifgan.networks import IFGAN, make_ifgan
+from tdgan_jax.families.ifgan.objective import CHOICES, Batch, Objective
 from tdgan_jax.families.ifgan.step import (
     BASELINE_SAMPLE_COLUMNS,
     SAMPLE_COLUMNS,
@@ -25,7 +26,6 @@ from tdgan_jax.families.ifgan.step import (
     split_networks,
     train_step,
 )
-from tdgan_jax.families.ifgan.objective import CHOICES, Batch, Objective
 from tdgan_jax.torch_weights.resnet import read_imagenet_weights
 
 # Standard deviation of the centres where no class mean is taken.

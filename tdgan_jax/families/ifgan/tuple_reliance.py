@@ -16,9 +16,9 @@ from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.pipeline import evaluation_batches
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.ifgan.networks import Definitions
+from tdgan_jax.families.ifgan.objective import to_symmetric_range
 from tdgan_jax.families.ifgan.step import draw_average_faces, split_networks
 from tdgan_jax.families.ifgan.training import ifgan_networks
-from tdgan_jax.families.ifgan.objective import to_symmetric_range
 
 SHUFFLE_SEED = 0
 BATCH_SIZE = 50

@@ -1,0 +1,1 @@
+"""TDGAN (Xie, Hu, Chen, IEEE TCSVT 2020)."""

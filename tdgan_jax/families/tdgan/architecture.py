@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, scaled
-from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.families.tdgan.weights import FILE_STEMS
+from tdgan_jax.torch_weights.mapping import StateDict
 
 # What the shapes do not tell; only training uses it.
 DROPOUT_RATE = 0.5

@@ -9,12 +9,12 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
+from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
 from tdgan_jax.families.images import Images, as_model_images
-from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.recogniser import Recogniser
+from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
 
 Network = Any  # nnx.GraphDef
 Tree = Any  # the parameters of a network

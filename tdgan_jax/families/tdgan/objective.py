@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from tdgan_jax.families.tdgan.networks import Definitions, Judgement
 from tdgan_jax.losses import (
     absolute_error_loss,
     accuracy,
     cross_entropy_loss,
     squared_error_loss,
 )
-from tdgan_jax.families.tdgan.networks import Definitions, Judgement
 
 Parameters = Any
 Metrics = dict[str, jax.Array]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from tdgan_jax.torch_weights.state_files import to_tensors
-from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.families.stored import Difference, StoredModel
 from tdgan_jax.families.tdgan.model import TdganModel
+from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
+from tdgan_jax.torch_weights.state_files import to_tensors
 
 NUM_PROBES = 3
 

@@ -18,7 +18,6 @@ import optax
 from flax import nnx
 
 from tdgan_jax.families.tdgan.networks import TDGAN, Definitions
-from tdgan_jax.steps.parallel import BATCH_AXIS
 from tdgan_jax.families.tdgan.objective import (
     Batch,
     FirstPass,
@@ -34,6 +33,7 @@ from tdgan_jax.families.tdgan.objective import (
     reconstruct,
     to_unit_range,
 )
+from tdgan_jax.steps.parallel import BATCH_AXIS
 
 SAMPLE_COLUMNS = ("face", "expression", "generated", "face again", "expression again")
 GENERATOR = ("decoder", "face_encoder", "expression_encoder")

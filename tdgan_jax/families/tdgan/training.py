@@ -8,8 +8,9 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, TDGAN, make_tdgan
 from tdgan_jax.families.family import Family, set_configured_execution
+from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, TDGAN, make_tdgan
+from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 from tdgan_jax.families.tdgan.step import (
     SAMPLE_COLUMNS,
     Setup,
@@ -22,7 +23,6 @@ from tdgan_jax.families.tdgan.step import (
     split_networks,
     train_step,
 )
-from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 
 PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
 

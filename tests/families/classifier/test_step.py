@@ -11,7 +11,6 @@ from flax import nnx
 
 from tdgan_jax.configuration import flatten, load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.losses import cross_entropy_loss
 from tdgan_jax.families.classifier.step import (
     Objective,
     Setup,
@@ -24,9 +23,10 @@ from tdgan_jax.families.classifier.step import (
     update_averages,
 )
 from tdgan_jax.families.classifier.training import check_options, classifier_networks
-from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
-from tdgan_jax.families.tdgan.training import tdgan_networks
 from tdgan_jax.families.tdgan.objective import Batch
+from tdgan_jax.families.tdgan.training import tdgan_networks
+from tdgan_jax.losses import cross_entropy_loss
+from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 WEIGHTED = Objective(label_smoothing=0.1, class_weighting_exponent=1.0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from tdgan_jax.models import resnet
+from tdgan_jax.networks import resnet
 
 # A residual network that is quickly compiled: one basic block in each of the first two stages.
 SHALLOW = 6

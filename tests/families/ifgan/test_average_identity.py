@@ -5,6 +5,8 @@ import pytest
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data import loading
+from tdgan_jax.data.training_data import load_training_data
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
 from tdgan_jax.families.ifgan.average_identity import (
     AverageFaces,
@@ -12,8 +14,6 @@ from tdgan_jax.families.ifgan.average_identity import (
     read_average_faces,
     save_average_faces,
 )
-from tdgan_jax.data.training_data import load_training_data
-from tdgan_jax.errors import UsageError, UserError
 from tests.data.test_pipeline import examples
 
 LOADED_PX = 18  # of models of 16 pixels

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tdgan_jax.families.ifgan.conditional_gan import Downsampling, Upsampling, kernel_init
 from tdgan_jax.networks.attention import SelfAttention, attend, attend_in_chunks
 from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
-from tdgan_jax.families.ifgan.conditional_gan import Downsampling, Upsampling, kernel_init
 from tdgan_jax.torch_weights import ifgan as tables
 from tdgan_jax.torch_weights.mapping import torch_from_parameters
 from tdgan_jax.torch_weights.resnet import batch_norm_table

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.families.ifgan.conditional_gan import Discriminator, Generator
 from tdgan_jax.families.ifgan.networks import TUPLE_FORMS, Classifier, make_ifgan
-from tdgan_jax.torch_weights import ifgan as tables
 from tdgan_jax.families.ifgan.weights import torch_from_ifgan
+from tdgan_jax.networks.batch_norm import batch_statistics
+from tdgan_jax.torch_weights import ifgan as tables
 from tests.families.ifgan.ifgan_networks import (
     SHALLOW,
     nchw,

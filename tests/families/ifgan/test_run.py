@@ -16,31 +16,31 @@ from PIL import Image
 
 import tdgan_jax
 from benchmarks import disentanglement
-from tdgan_jax import run_opening
-from tdgan_jax import train as train_module
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.cli.main import main
 from tdgan_jax.configuration import load_config
-from tdgan_jax.training.cross_validation import cross_validate
-from tdgan_jax.families.ifgan.average_identity import read_average_faces
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation import probes
-from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
-from tdgan_jax.exchange.selected_runs import open_selected_run
-from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
-from tdgan_jax.models import resnet
-from tdgan_jax.processes.stopping import Interrupted
-from tdgan_jax.runs.folder import read_json, read_metrics
-from tdgan_jax.training.opening import open_run
-from tdgan_jax.families.program import Program
-from tdgan_jax.training.loop import complete_run
-from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.exchange.opening import open_model
+from tdgan_jax.exchange.selected_runs import open_selected_run
+from tdgan_jax.families.ifgan.average_identity import read_average_faces
+from tdgan_jax.families.ifgan.features import ifgan_features
+from tdgan_jax.families.ifgan.model import IfganModel
+from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
+from tdgan_jax.families.program import Program
+from tdgan_jax.networks import resnet
+from tdgan_jax.processes.stopping import Interrupted
+from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.folder import read_json, read_metrics
+from tdgan_jax.training import loop as train_module
+from tdgan_jax.training import opening as run_opening
+from tdgan_jax.training.cross_validation import cross_validate
+from tdgan_jax.training.loop import complete_run
+from tdgan_jax.training.opening import open_run
 from tests.families.ifgan.ifgan_networks import SHALLOW, random_tree
 
 pytestmark = pytest.mark.usefixtures("four_devices")
@@ -367,9 +367,9 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
 
 def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    from tdgan_jax.training.checks import check_given_weights, check_values
     from tdgan_jax.families.ifgan.training import ifgan_family
     from tdgan_jax.torch_weights.resnet import torch_from_resnet
+    from tdgan_jax.training.checks import check_given_weights, check_values
     from tests.torch_weights.test_resnet import shapes_of
 
     path = tmp_path / "resnet.safetensors"

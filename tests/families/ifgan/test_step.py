@@ -16,10 +16,8 @@ from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UsageError
 from tdgan_jax.evaluation.recognition import predict_logits
-from tdgan_jax.models import resnet
-from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.families.ifgan.networks import Classification, make_ifgan
-from tdgan_jax.networks.layers import per_example_dropout
+from tdgan_jax.families.ifgan.objective import Batch, Objective, separate, to_symmetric_range
 from tdgan_jax.families.ifgan.step import (
     LearningRate,
     Setup,
@@ -32,7 +30,9 @@ from tdgan_jax.families.ifgan.step import (
     train_step,
 )
 from tdgan_jax.families.ifgan.training import ifgan_family
-from tdgan_jax.families.ifgan.objective import Batch, Objective, separate, to_symmetric_range
+from tdgan_jax.networks import resnet
+from tdgan_jax.networks.batch_norm import batch_statistics
+from tdgan_jax.networks.layers import per_example_dropout
 from tdgan_jax.steps.parallel import (
     make_mesh,
     parallel_eval_step,
@@ -346,8 +346,8 @@ def assert_near(ours, theirs) -> None:
 def test_the_benchmarks_torch_twin_has_the_same_losses(monkeypatch):
     torch = pytest.importorskip("torch", reason="the torch twins need the extra [torch]")
     from benchmarks.torch_ifgan_step import make_torch_step
-    from tdgan_jax.torch_weights import resnet_torch
     from tdgan_jax.families.ifgan.weights import torch_from_ifgan
+    from tdgan_jax.torch_weights import resnet_torch
     from tdgan_jax.torch_weights.state_files import to_tensors
 
     monkeypatch.setitem(resnet_torch.DEPTHS, SHALLOW, ((1, 1, 0, 0), False))

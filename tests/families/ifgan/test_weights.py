@@ -6,9 +6,9 @@ import pytest
 from flax import nnx
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.ifgan.architecture import ifgan_architecture
 from tdgan_jax.families.ifgan.networks import make_ifgan
 from tdgan_jax.families.ifgan.weights import ifgan_from_torch, torch_from_ifgan
-from tdgan_jax.families.ifgan.architecture import ifgan_architecture
 from tests.families.ifgan.ifgan_networks import random_tree, tree_of
 
 

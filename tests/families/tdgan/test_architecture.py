@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.tdgan.architecture import tdgan_architecture, width_multiplier
 from tdgan_jax.families.tdgan.networks import scaled
 from tdgan_jax.families.tdgan.weights import torch_from_tdgan
-from tdgan_jax.families.tdgan.architecture import tdgan_architecture, width_multiplier
 from tests.tiny_tdgan import random_parameters, tiny_config
 
 

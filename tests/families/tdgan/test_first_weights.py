@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.families.tdgan.first_weights import check_classifier_run, with_classifier_weights
+from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.steps.parallel import make_mesh
 from tests.tiny_tdgan import random_parameters, tiny_config
 

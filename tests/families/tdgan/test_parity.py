@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
 from tdgan_jax.families.tdgan.networks import (
     ConvNormReLU,
     Decoder,
@@ -20,6 +19,7 @@ from tdgan_jax.families.tdgan.networks import (
     make_tdgan,
 )
 from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
 from tdgan_jax.torch_weights import tdgan as tables
 from tdgan_jax.torch_weights.mapping import torch_from_parameters
 

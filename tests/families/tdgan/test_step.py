@@ -9,8 +9,15 @@ import optax
 import pytest
 from flax import nnx
 
-from tdgan_jax.networks.execution import set_execution
 from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.objective import (
+    DROPOUT_USES,
+    Batch,
+    Objective,
+    Randomness,
+    draw_randomness,
+    generate,
+)
 from tdgan_jax.families.tdgan.step import (
     GENERATOR,
     Setup,
@@ -21,15 +28,8 @@ from tdgan_jax.families.tdgan.step import (
     split_networks,
     train_step,
 )
-from tdgan_jax.families.tdgan.objective import (
-    DROPOUT_USES,
-    Batch,
-    Objective,
-    Randomness,
-    draw_randomness,
-    generate,
-)
 from tdgan_jax.families.tdgan.weights import tdgan_from_torch
+from tdgan_jax.networks.execution import set_execution
 from tests import golden_tdgan as golden
 from tests.steps.recording import recording_adam
 
