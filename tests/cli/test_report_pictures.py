@@ -12,7 +12,8 @@ from tdgan_jax import api
 from tdgan_jax.cli import report_pictures
 from tdgan_jax.data import examples as examples_module
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation import recognition, selected_runs
+from tdgan_jax.evaluation import recognition
+from tdgan_jax.exchange import selected_runs
 
 NAMES = ("anger", "fear")
 

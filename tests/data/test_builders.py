@@ -12,8 +12,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import data_builders
-from tdgan_jax.data import builders, contents
+from tdgan_jax.data import builders
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.preparation import contents
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.staging import staging_folder
 

@@ -1,7 +1,7 @@
 import pytest
 
-from tdgan_jax.data import image_workers
 from tdgan_jax.data.image_files import BadImage
+from tdgan_jax.preparation import image_workers
 from tdgan_jax.preparation.image_workers import Reading, read_images
 from tests.owners_files import picture
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdgan_jax.data import staging
+from tdgan_jax.preparation import staging
 
 
 @pytest.fixture

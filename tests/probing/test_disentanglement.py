@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from tdgan_jax.evaluation import probes as probes_module
+from tdgan_jax.probing import probes as probes_module
 from tdgan_jax.probing.disentanglement import (
     Labels,
     identity_leakage,

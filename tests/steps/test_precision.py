@@ -18,7 +18,7 @@ from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
 from tdgan_jax.networks.execution import set_execution
 from tdgan_jax.networks.layers import InstanceNorm
 from tdgan_jax.training.checks import check_values
-from tests.steps import test_ifgan
+from tests.families.ifgan import test_step as test_ifgan
 
 EXPRESSIONS = tuple("abcdefg")
 

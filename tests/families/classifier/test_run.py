@@ -14,7 +14,6 @@ from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation import probes
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
 from tdgan_jax.exchange.selected_runs import (
@@ -24,6 +23,7 @@ from tdgan_jax.exchange.selected_runs import (
     open_selected_run,
     read_config,
 )
+from tdgan_jax.probing import probes
 from tdgan_jax.probing.judges import expression_judge, identity_judge
 from tdgan_jax.probing.probed_examples import load_probed_examples
 from tdgan_jax.runs.checkpoints import Checkpoints

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tdgan_jax.families.ifgan import weights as tables
 from tdgan_jax.families.ifgan.conditional_gan import Downsampling, Upsampling, kernel_init
 from tdgan_jax.networks.attention import SelfAttention, attend, attend_in_chunks
 from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
-from tdgan_jax.torch_weights import ifgan as tables
 from tdgan_jax.torch_weights.mapping import torch_from_parameters
 from tdgan_jax.torch_weights.resnet import batch_norm_table
 from tests.families.ifgan.ifgan_networks import nchw, nhwc, random_images, randomised, tree_of
 
 torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
 
-from tdgan_jax.torch_weights import ifgan_torch as twin  # noqa: E402
+from tdgan_jax.families.ifgan import twin  # noqa: E402
 
 LAYER = {"rtol": 1e-4, "atol": 1e-5}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tdgan_jax.families.ifgan import weights as tables
 from tdgan_jax.families.ifgan.conditional_gan import Discriminator, Generator
 from tdgan_jax.families.ifgan.networks import TUPLE_FORMS, Classifier, make_ifgan
 from tdgan_jax.families.ifgan.weights import torch_from_ifgan
 from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.torch_weights import ifgan as tables
 from tests.families.ifgan.ifgan_networks import (
     SHALLOW,
     nchw,
@@ -96,7 +96,7 @@ GENERATORS = {
 @pytest.mark.parametrize("options", GENERATORS.values(), ids=GENERATORS)
 def test_generator_in_both_modes(options):
     pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.torch_weights import ifgan_torch
+    from tdgan_jax.families.ifgan import twin as ifgan_torch
 
     options = {"width": 4, "num_levels": 3} | options
     generator: Generator = randomised(lambda rngs: Generator(rngs=rngs, **options))
@@ -119,7 +119,7 @@ def assert_same_averages(name, network, twin) -> None:
 
 def test_the_generators_gradient():
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.torch_weights import ifgan_torch
+    from tdgan_jax.families.ifgan import twin as ifgan_torch
     from tdgan_jax.torch_weights.mapping import torch_from_parameters
 
     options = {"width": 4, "num_levels": 3}
@@ -148,7 +148,7 @@ def test_the_generators_gradient():
 
 def test_discriminator_in_training():
     pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.torch_weights import ifgan_torch
+    from tdgan_jax.families.ifgan import twin as ifgan_torch
 
     options = {"width": 4, "num_strided_layers": 2}
     discriminator = randomised(lambda rngs: Discriminator(rngs=rngs, **options))
@@ -172,7 +172,8 @@ def make_classifier(tuple_form: str, **options) -> Classifier:
 
 def test_classifier_on_concatenated_tuples_is_the_twin_on_normalised_images(monkeypatch):
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.torch_weights import ifgan_torch, resnet_torch
+    from tdgan_jax.families.ifgan import twin as ifgan_torch
+    from tdgan_jax.torch_weights import resnet_torch
 
     with_shallow_depth(monkeypatch)
     monkeypatch.setitem(resnet_torch.DEPTHS, SHALLOW, ((1, 1, 0, 0), False))

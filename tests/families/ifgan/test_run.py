@@ -22,7 +22,6 @@ from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.evaluation import probes
 from tdgan_jax.evaluation.recognition import predict_logits
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
 from tdgan_jax.exchange.opening import open_model
@@ -33,6 +32,7 @@ from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.families.program import Program
 from tdgan_jax.networks import resnet
+from tdgan_jax.probing import probes
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import read_json, read_metrics

@@ -5,7 +5,7 @@ import pytest
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
-from tdgan_jax.evaluation import tuple_reliance
+from tdgan_jax.families.ifgan import tuple_reliance
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tests.data.test_pipeline import examples
 
