@@ -8,24 +8,26 @@ a training say so in the table. `--table` trains nothing and writes what is ther
 """
 
 import argparse
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.tdgan_ablations import WITHOUT
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.comparisons import paired_difference
 from tdgan_jax.exchange.selected_runs import open_selected_run
+from tdgan_jax.files import read_json, write_atomically, write_json
 from tdgan_jax.probing.disentanglement import probe_matrix, summary
 from tdgan_jax.probing.disentanglement_tables import spread
 from tdgan_jax.probing.probed_examples import load_probed_examples
 from tdgan_jax.probing.probed_features import probed_features
-from tdgan_jax.runs.folder import RESULT_FILE, read_json, recognisers, write_atomically, write_json
+from tdgan_jax.runs.folder import RESULT_FILE, recognisers
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_ablations.py"
+WITHOUT = runpy.run_path(str(ROOT / CONFIG))["WITHOUT"]
 # By variant: what the table calls it.
 ROWS = {
     "": "everything",

@@ -17,7 +17,8 @@ from typing import Any
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import chance_warning
 from tdgan_jax.evaluation.runs import evaluate_run
-from tdgan_jax.runs.folder import read_run, write_json
+from tdgan_jax.files import write_json
+from tdgan_jax.runs.folder import read_run
 
 OWN = "(own) "
 

@@ -23,6 +23,7 @@ from tdgan_jax.data.examples import with_expression
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.training_images import check_unseen
 from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run
+from tdgan_jax.files import read_json, write_atomically, write_json
 from tdgan_jax.probing.disentanglement import probe_matrix, summary
 from tdgan_jax.probing.disentanglement_tables import disentanglement_tables
 from tdgan_jax.probing.judges import expression_judge, identity_judge
@@ -38,13 +39,7 @@ from tdgan_jax.probing.transfer_quality import (
     transfer_quality,
     unit_range,
 )
-from tdgan_jax.runs.folder import (
-    DISENTANGLEMENT_FILE,
-    RESULT_FILE,
-    read_json,
-    write_atomically,
-    write_json,
-)
+from tdgan_jax.runs.folder import DISENTANGLEMENT_FILE, RESULT_FILE
 from tdgan_jax.training.loop import train
 
 JUDGE_SEED = 1000
@@ -98,12 +93,13 @@ def measure(
         _say(f"{folder}: judging the generator")
         quality = transfer_quality(tdgan_jax.load(folder).transfer, judging.grid, judging.judges)
         transfer = {"generator": quality} | judging.figures
+    recogniser = run.program.training.recognisers[0]
     return {
         "run": str(folder),
         "configuration": run.config.name,
         "family": run.config.family,
         "seed": run.config.seed,
-        "accuracy": read_json(folder / RESULT_FILE)[run.program.family.recognisers[0]]["accuracy"],
+        "accuracy": read_json(folder / RESULT_FILE)[recogniser]["accuracy"],
         "matrix": matrix,
         "summary": summary(matrix),
         "transfer": transfer,

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from tdgan_jax.data_builders.synthetic_faces.drawing import draw
+from tdgan_jax.data_builders.synthetic_faces.factors import sample_expression, sample_identity
 
-from data_builders.synthetic_faces.contact_sheet import STUDIO
-from data_builders.synthetic_faces.drawing import draw
-from data_builders.synthetic_faces.factors import sample_expression, sample_identity
+from benchmarks.contact_sheet import STUDIO
 from tdgan_jax.data.image_files import BadImage, opened, upright
 from tdgan_jax.faces import detection
 from tdgan_jax.faces.detection import Detector

@@ -19,7 +19,8 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_cpu_devices, make_mesh
 
@@ -46,7 +47,7 @@ def measure_point(
     mesh = make_mesh(jax.devices()[:num_devices])
     check_batch_size(batch_size, mesh)
     names = (tuple(map(str, range(count))) for count in (NUM_IDENTITIES, NUM_EXPRESSIONS))
-    family = make_family(config, *names)
+    family = make_training(config, Names(*names))
     batch = random_batch(config, batch_size, NUM_IDENTITIES, NUM_EXPRESSIONS)
     training = JaxTraining(config, family, mesh, batch)
     updates = family.updates_due(1, 1)

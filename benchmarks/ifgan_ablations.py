@@ -22,7 +22,7 @@ from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.exchange.selected_runs import open_selected_run
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
-from tdgan_jax.runs.folder import write_atomically
+from tdgan_jax.files import write_atomically
 
 ROOT = Path(__file__).parent.parent
 VARIANTS = {

@@ -19,8 +19,9 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.family import Names
 from tdgan_jax.families.ifgan.objective import Batch
-from tdgan_jax.families.ifgan.training import ifgan_family
+from tdgan_jax.families.ifgan.training import ifgan_training
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, use_cpu_devices
 from tdgan_jax.torch_weights.optional_packages import require_torch
@@ -110,7 +111,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     calls: dict[Hashable, Callable[[], Any]] = {
         variant: make_twin_step(config, batch, threads, variant) for variant in variants or ()
     }
-    family = ifgan_family(config, num_expressions=NUM_EXPRESSIONS)
+    family = ifgan_training(config, Names((), tuple("abcdefgh"[:NUM_EXPRESSIONS])))
     training = JaxTraining(config, family, mesh, batch)
     compiled = training.compile(UPDATES)
     print(f"compiled in {compiled.compile_seconds:.1f} s", file=sys.stderr, flush=True)

@@ -17,10 +17,11 @@ import jax
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.pipeline import Feed, PairFeed
+from tdgan_jax.data.feeds import Feed
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
 from tdgan_jax.families.ifgan.average_identity import AverageFaces
+from tdgan_jax.families.tdgan.pair_feed import PairFeed
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 

@@ -20,13 +20,14 @@ import jax
 import numpy as np
 
 from tdgan_jax.configuration import load_config
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
+from tdgan_jax.files import read_json
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CROSS_VALIDATION_FILE,
     METRICS_FILE,
-    read_json,
     read_metrics,
     read_run,
 )
@@ -113,7 +114,9 @@ def final_arrays(workdir: Path, config) -> list[np.ndarray]:
     """All arrays of a run's checkpoints: of the whole state if it is there, else the best ones."""
     checkpoints = Checkpoints(workdir / CHECKPOINTS_FOLDER)
     names = checkpoints.best_progress(config.evaluation.selection)
-    family = make_family(config, tuple(names["identity_names"]), tuple(names["expression_names"]))
+    family = make_training(
+        config, Names(tuple(names["identity_names"]), tuple(names["expression_names"]))
+    )
     template = jax.jit(family.init_state)(jax.random.key(0))
     if checkpoints.latest_step() is not None:
         trees = [checkpoints.restore_latest(template)[0]]

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.families.family import Family
+from tdgan_jax.families.family import Training
 from tdgan_jax.families.tdgan.objective import Batch
 from tdgan_jax.runs.folder import environment
 from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
@@ -38,7 +38,7 @@ class CompiledStep(NamedTuple):
 class JaxTraining:
     """The state of a training and its compiled steps."""
 
-    def __init__(self, config: ConfigDict, family: Family, mesh: Mesh, batch: Batch):
+    def __init__(self, config: ConfigDict, family: Training, mesh: Mesh, batch: Batch):
         """Initialises the parameters and puts the batch on the devices."""
         key = jax.random.key(config.seed)
         self._mapping = config.parallel.mapping

@@ -29,8 +29,10 @@ from tdgan_jax.data.images import to_array, to_pil
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.recognition import recognition_figures
 from tdgan_jax.expressions import canonical_name
+from tdgan_jax.files import write_atomically
 from tdgan_jax.inference.faces import face_finder
-from tdgan_jax.runs.folder import environment, write_atomically
+from tdgan_jax.runs.folder import environment
+from tdgan_jax.steps.state import Answers
 
 SIZES_PX = (40, 32, 24, 16)  # of photographs of 48 pixels
 BLURS_PX = (0.5, 1.0, 2.0)  # deviation of a Gaussian, in their pixels
@@ -84,7 +86,9 @@ def photograph_figures(model: Any, examples: Examples) -> dict[str, Any]:
 
     logits = answers(model, images)[:, order]
     right = logits.argmax(axis=1) == examples.expressions
-    whole = recognition_figures({"model": logits}, examples, examples.expression_names)["model"]
+    whole = recognition_figures({"model": Answers(logits)}, examples, examples.expression_names)[
+        "model"
+    ]
     return whole | {
         "by_size_px": {size: accuracy(lambda x, s=size: x.resize((s, s))) for size in SIZES_PX},
         "by_blur_px": {

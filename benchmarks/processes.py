@@ -31,7 +31,8 @@ import numpy as np
 
 from benchmarks.faults import free_port, is_new, launch, wait_for_step
 from tdgan_jax.configuration import load_config
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE, read_metrics
 
@@ -131,7 +132,7 @@ def last_parameters(workdir: Path, config: Any) -> list[np.ndarray]:
     checkpoints = Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True)
     progress = checkpoints.latest_progress()
     names = (tuple(progress[field]) for field in ("identity_names", "expression_names"))
-    template = jax.jit(make_family(config, *names).init_state)(jax.random.key(0))
+    template = jax.jit(make_training(config, Names(*names)).init_state)(jax.random.key(0))
     state, _ = checkpoints.restore_latest(template)
     return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(state.parameters)]
 

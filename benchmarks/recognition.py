@@ -23,19 +23,17 @@ import jax
 import numpy as np
 from flax import nnx
 from PIL import Image
+from tdgan_jax.data_builders.synthetic_faces.drawing import draw
+from tdgan_jax.data_builders.synthetic_faces.factors import sample_expression, sample_identity
 
-from data_builders.synthetic_faces.contact_sheet import STUDIO
-from data_builders.synthetic_faces.drawing import draw
-from data_builders.synthetic_faces.factors import sample_expression, sample_identity
+from benchmarks.contact_sheet import STUDIO
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import ModelDescription, Preprocessing
 from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.families.images import as_model_images
-from tdgan_jax.families.stored import StoredModel
+from tdgan_jax.families.stored import ModelDescription, Preprocessing, StoredModel
 from tdgan_jax.families.tdgan.model import TdganModel
-from tdgan_jax.families.tdgan.networks import make_tdgan
-from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
 from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.inference.faces import whole_picture
 from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
@@ -91,7 +89,7 @@ def twin_generator(stored: StoredModel, threads: int) -> Any:
         UserError: If PyTorch is missing.
     """
     torch = require_torch("--torch")
-    from tdgan_jax.families.tdgan.twin import make_networks
+    from tdgan_jax.torch_weights.tdgan_torch import make_networks
 
     torch.set_num_threads(threads)
     state_dicts = torch_from_tdgan(stored.parameters).items()

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tdgan_jax.families.tdgan.twin import Discriminator, Generator
 from tdgan_jax.machine import restart_with_huge_pages
+from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
 
 LEARNING_RATE = 1e-4
 FACE_ADVERSARIAL_WEIGHT = 0.2  # lambda_G_f

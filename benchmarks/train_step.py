@@ -24,8 +24,8 @@ from ml_collections import ConfigDict
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.families.family import Family
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names, Training
+from tdgan_jax.families.program import make_training
 from tdgan_jax.families.tdgan.objective import Batch
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import (
@@ -46,7 +46,7 @@ Frequencies = Mapping[Hashable, float]  # of the patterns of updates; they sum t
 TwinStep = Callable[[Any], None]  # takes one torch step with a pattern of updates
 
 
-def pattern_frequencies(config: ConfigDict, family: Family) -> dict[Hashable, float]:
+def pattern_frequencies(config: ConfigDict, family: Training) -> dict[Hashable, float]:
     """How often each pattern of updates occurs over one period of the gaps, after the warm-up."""
     period = math.lcm(
         config.training.face_discriminator_gap, config.training.expression_discriminator_gap
@@ -119,7 +119,7 @@ def make_twin_step(
     else:  # Run as a script: this folder is on the path, the repository's root need not be.
         from torch_tdgan_step import TorchTdganStep
         from torch_variants import use_variant
-    from tdgan_jax.families.tdgan.twin import Discriminator, Generator
+    from tdgan_jax.torch_weights.tdgan_torch import Discriminator, Generator
 
     torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
@@ -197,7 +197,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
     check_batch_size(batch_size, mesh)
     classes = (args.num_identities, args.num_expressions)
     names = (tuple(map(str, range(count))) for count in classes)
-    family = make_family(config, *names)
+    family = make_training(config, Names(*names))
     frequencies = pattern_frequencies(config, family)
     if args.commonest:
         frequencies = {max(frequencies, key=lambda updates: frequencies[updates]): 1.0}

@@ -16,12 +16,13 @@ four; on, without the neutral faces and with RAF-DB's training split only, it is
 
 from ml_collections import ConfigDict
 
-from configs.ifgan_family import apply_variant, cross_validate_posed, ifgan_config
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.ifgan.fields import apply_variant, cross_validate_posed
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "" (the paper's), its ablations "baseline" and "without_attention", and "tiny"."""
-    config = ifgan_config()
+    config = new_config("ifgan")
     config.name = "ifgan_bu3dfe"
     config.data.expressions.dataset = "bu3dfe"
     config.data.expressions.builder_config = "without_neutral"

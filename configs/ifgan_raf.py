@@ -17,12 +17,13 @@ The paper trains with the posed sets as additional data. That is off here; on, i
 
 from ml_collections import ConfigDict
 
-from configs.ifgan_family import apply_variant, ifgan_config
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.ifgan.fields import apply_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "" (the paper's), its ablations "baseline" and "without_attention", and "tiny"."""
-    config = ifgan_config()
+    config = new_config("ifgan")
     config.name = "ifgan_raf"
     config.data.expressions.dataset = "raf_db"
     config.data.average_identity_datasets = (

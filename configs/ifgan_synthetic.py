@@ -10,12 +10,13 @@ ablations of it, "tiny" is for tests. Test accuracy on unseen people, three seed
 
 from ml_collections import ConfigDict
 
-from configs.ifgan_family import apply_variant, ifgan_config, reduce_for_cpu
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.ifgan.fields import apply_variant, reduce_for_cpu
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "", "baseline", "without_attention" and "tiny"."""
-    config = ifgan_config()
+    config = new_config("ifgan")
     config.name = "ifgan_synthetic"
     config.data.expressions.dataset = "synthetic_faces"
     config.data.expressions.builder_config = "64"

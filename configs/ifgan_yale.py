@@ -11,12 +11,17 @@ is for tests. Accuracy and time: not yet measured.
 
 from ml_collections import ConfigDict
 
-from configs.ifgan_family import apply_variant, cross_validate_posed, ifgan_config, reduce_for_cpu
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.ifgan.fields import (
+    apply_variant,
+    cross_validate_posed,
+    reduce_for_cpu,
+)
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "" (reduced width), "baseline", "without_attention" and "tiny"."""
-    config = ifgan_config()
+    config = new_config("ifgan")
     config.name = "ifgan_yale"
     config.data.expressions.dataset = "yale_faces"
     cross_validate_posed(config)

@@ -7,16 +7,14 @@ Small networks on the drawn faces at 32x32 pixels, so that a row takes minutes o
 what they show need not hold at full size. Variants: "" is everything that the others take something
 from; "without_*" set one weight to 0 ("without_label_gradient": the labels teach the head alone,
 as released); "random_pairing" pairs faces and expressions anew each epoch; "few_identities" gives
-the face branch 8 people instead of 32; "classifier" is the plain classifier with the same updates;
-"tiny" is for tests. Accuracies: docs/results.md.
+the face branch 8 people instead of 32; "tiny" is for tests. The plain classifier beside them is
+`classifier_synthetic:ablations`. Accuracies: docs/results.md.
 """
 
 from ml_collections import ConfigDict
 
-from configs import tdgan_synthetic
-from configs.classifier_family import classifier_of
-from configs.tdgan_family import shrink_to_tiny
-from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.configuration import changeable_config, unknown_variant
+from tdgan_jax.families.tdgan.fields import shrink_to_tiny
 
 WITHOUT = {
     "without_adversarial_face": "adversarial_face_weight",
@@ -25,14 +23,14 @@ WITHOUT = {
     "without_consistency": "consistency_weight",
     "without_label_gradient": "label_gradient_weight",
 }
-VARIANTS = (*WITHOUT, "random_pairing", "few_identities", "classifier", "tiny")
+VARIANTS = (*WITHOUT, "random_pairing", "few_identities", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Everything, or everything but one part; see the module for the variants."""
     if variant and variant not in VARIANTS:
         raise unknown_variant(variant, VARIANTS)
-    config = tdgan_synthetic.get_config("tiny" if variant == "tiny" else "")
+    config = changeable_config("tdgan_synthetic:tiny" if variant == "tiny" else "tdgan_synthetic")
     config.name = "tdgan_ablations"
     if variant == "tiny":
         return shrink_to_tiny(config)
@@ -51,8 +49,4 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.pairing = "random"
     elif variant == "few_identities":
         config.data.faces.num_identities = 8
-    elif variant == "classifier":
-        name = config.name
-        config = classifier_of(config)
-        config.name = name
     return config

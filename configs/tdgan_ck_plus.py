@@ -14,12 +14,16 @@ subjects; the released program's habit is
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import cross_validate_in_the_lab, full_size_or_tiny, tdgan_config
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.tdgan.fields import (
+    cross_validate_in_the_lab,
+    full_size_or_tiny,
+)
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "" (the paper's) and "tiny"."""
-    config = tdgan_config()
+    config = new_config("tdgan")
     config.name = "tdgan_ck_plus"
     config.data.faces.dataset = "casia_webface"
     config.data.expressions.dataset = "ck_plus"

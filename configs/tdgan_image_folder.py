@@ -16,21 +16,21 @@ that learns from the labels in fewer steps; "tiny" for tests. Not yet measured.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import (
+from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.tdgan.fields import (
     cross_validate_in_the_lab,
     full_size_or_tiny,
     learn_from_labels,
     reduce_for_cpu,
-    tdgan_config,
 )
-from tdgan_jax.configuration import unknown_variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Ten folds of `image_folder`; see the module for the variants."""
     if variant not in ("", "cpu", "tiny"):
         raise unknown_variant(variant, ("cpu", "tiny"))
-    config = tdgan_config()
+    config = new_config("tdgan")
     config.name = "tdgan_image_folder"
     config.data.faces.dataset = "att_faces"
     config.data.expressions.dataset = "image_folder"

@@ -8,12 +8,13 @@ measured. Both datasets must be asked for from their owners.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import full_size_or_tiny, tdgan_config
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.tdgan.fields import full_size_or_tiny
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Variants: "" (the paper's) and "tiny"."""
-    config = tdgan_config()
+    config = new_config("tdgan")
     config.name = "tdgan_raf"
     config.data.faces.dataset = "casia_webface"
     config.data.expressions.dataset = "raf_db"

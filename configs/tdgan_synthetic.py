@@ -9,8 +9,13 @@ same with the released settings (0.160); "tiny" for tests.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import learn_from_labels, reduce_for_cpu, shrink_to_tiny, tdgan_config
 from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.tdgan.fields import (
+    learn_from_labels,
+    reduce_for_cpu,
+    shrink_to_tiny,
+)
 
 VARIANTS = ("long", "long_released", "tiny")
 
@@ -19,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """Trains on drawn people, tests on others; see the module for the variants."""
     if variant and variant not in VARIANTS:
         raise unknown_variant(variant, VARIANTS)
-    config = tdgan_config()
+    config = new_config("tdgan")
     config.name = "tdgan_synthetic"
     config.data.faces.dataset = "synthetic_faces"
     config.data.faces.builder_config = "64"

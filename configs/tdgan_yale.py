@@ -14,24 +14,24 @@ seeds); "tiny" for tests.
 
 from ml_collections import ConfigDict
 
-from configs.tdgan_family import (
+from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.families.fields import new_config
+from tdgan_jax.families.loop_fields import with_people_to_probe
+from tdgan_jax.families.tdgan.fields import (
     cross_validate_in_the_lab,
     full_size_or_tiny,
     learn_from_labels,
     reduce_for_cpu,
-    tdgan_config,
 )
-from tdgan_jax.configuration import unknown_variant
 
 VARIANTS = ("probes", "tiny")
-PROBED_FOLDS = range(3)  # two people each; the other seven folds hold nine
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """Reduced width, ten folds or two parts; see the module for the variants."""
     if variant and variant not in VARIANTS:
         raise unknown_variant(variant, VARIANTS)
-    config = tdgan_config()
+    config = new_config("tdgan")
     config.name = "tdgan_yale"
     config.data.faces.dataset = "att_faces"
     config.data.expressions.dataset = "yale_faces"
@@ -50,15 +50,7 @@ def get_config(variant: str = "") -> ConfigDict:
 def _with_people_to_probe(config: ConfigDict) -> ConfigDict:
     """One division instead of ten: six people to probe, nine to learn from."""
     config.name += "_probes"
-    folds = range(config.data.num_folds)
-    config.data.num_folds = 0
-    config.data.expressions.test_split = "+".join(f"fold_{fold}" for fold in PROBED_FOLDS)
-    config.data.expressions.train_split = "+".join(
-        f"fold_{fold}" for fold in folds if fold not in PROBED_FOLDS
-    )
-    # Two people's eight images would choose an epoch by chance, often one that is hardly trained.
-    config.data.validation = "none"
-    config.evaluation.selection = "last"
+    with_people_to_probe(config)
     config.training.face_discriminator_gap = 1
     config.training.expression_discriminator_gap = 1
     config.training.epochs = 28  # 700 steps

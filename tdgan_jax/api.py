@@ -6,9 +6,7 @@ images = model.transfer("face.jpg", "expression.jpg")
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from tdgan_jax.errors import UserError
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import jax
@@ -18,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """A trained model of any family.
+    """A trained model of any family: it recognises expressions.
 
     Images are paths, Pillow images, float arrays `[N, H, W, C]` in [0, 1] or uint8 arrays, one or
     several; they are converted and resized as the model's own recorded preprocessing says. What a
-    caller does wrong is a `UserError`, also a function that the model's family does not have.
+    caller does wrong is a `UserError`. What only some models can do is asked for:
+    `isinstance(model, tdgan_jax.api.Generates)`.
     """
 
     @property
@@ -52,6 +51,15 @@ class Model(Protocol):
         """Recognises the expression of N images: labels, probabilities float32 `[N, C]`."""
         ...
 
+    def expression_features(self, images: "Images") -> "np.ndarray":
+        """What the expression is read from, float32 `[N, h, w, channels]`."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A model that puts the expression of one image on the face of another."""
+
     def transfer(
         self,
         faces: "Images",
@@ -75,12 +83,21 @@ class Model(Protocol):
         """Moves between two faces or two expressions: float32 `[num_frames, S, S, C]`."""
         ...
 
-    def expression_features(self, images: "Images") -> "np.ndarray":
-        """Features of the expression branch, float32 `[N, h, w, channels]`."""
+
+@runtime_checkable
+class Attends(Protocol):
+    """A model whose generator attends to parts of an image when it draws."""
+
+    def prepared(self, images: "Images") -> "np.ndarray":
+        """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
         ...
 
-    def face_features(self, images: "Images") -> "np.ndarray":
-        """Features of the face branch, float32 `[N, h, w, channels]`."""
+    def average_faces(self, images: "Images") -> "np.ndarray":
+        """The expressions of images on another face, float32 `[N, S, S, C]` in [0, 1]."""
+        ...
+
+    def attention_maps(self, image: "Images", points: "np.ndarray") -> "np.ndarray":
+        """What points `[Q, 2]` of one image attend to, float32 `[Q, h, w]`."""
         ...
 
 
@@ -101,14 +118,7 @@ def load(path: str | Path) -> Model:
         UserError: If there is no model, or it is damaged.
     """
     from tdgan_jax.exchange.opening import open_model
+    from tdgan_jax.families.known import family_named
 
     stored = open_model(path)
-    if stored.description.family == "tdgan":
-        from tdgan_jax.families.tdgan.model import TdganModel
-
-        return TdganModel(stored)
-    if stored.description.family == "ifgan":
-        from tdgan_jax.families.ifgan.model import IfganModel
-
-        return IfganModel(stored)
-    raise UserError(f"models of the family {stored.description.family!r} cannot be used this way")
+    return family_named(stored.description.family).model(stored)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 
 # A locked `ConfigDict`; its attributes are whatever the configuration file says.
 Config: TypeAlias = Any
@@ -38,10 +38,16 @@ def find_config(path: str) -> Path:
 
 
 def _packaged_configs() -> dict[str, Path]:
-    spec = importlib.util.find_spec("configs")
-    folders = spec.submodule_search_locations if spec else None
-    files = [file for folder in folders or () for file in Path(folder).glob("*.py")]
-    return {file.stem: file for file in files if "def get_config(" in file.read_text()}
+    """Those in `configs/`: inside the package in the wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    folder = package / "configs"
+    if not folder.is_dir():
+        folder = package.parent / "configs"
+    return {
+        file.stem: file
+        for file in sorted(folder.glob("*.py"))
+        if "def get_config(" in file.read_text(encoding="utf-8")
+    }
 
 
 def load_config(argument: str, overrides: Sequence[str] = ()) -> Config:
@@ -58,6 +64,21 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> Config:
         UsageError: If the file, the variant or a field is unknown, or a value has another type
             than the field.
     """
+    config = changeable_config(argument).lock()
+    for override in overrides:
+        _apply(config, override)
+    return config
+
+
+def changeable_config(argument: str) -> Config:
+    """The configuration of another file, for one that changes some of it.
+
+    Args:
+        argument: `FILE[:VARIANT]`, the file as for `find_config`.
+
+    Raises:
+        UsageError: If the file or the variant is unknown.
+    """
     name, _, variant = argument.partition(":")
     path = find_config(name)
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
@@ -67,10 +88,7 @@ def load_config(argument: str, overrides: Sequence[str] = ()) -> Config:
     spec.loader.exec_module(module)
     if not hasattr(module, "get_config"):
         raise UsageError(f"{path} has no get_config(variant='')")
-    config = ConfigDict(module.get_config(variant)).lock()
-    for override in overrides:
-        _apply(config, override)
-    return config
+    return ConfigDict(module.get_config(variant))
 
 
 def unknown_variant(variant: str, known: Sequence[str]) -> UsageError:
@@ -115,6 +133,8 @@ def _typed(name: str, old: Any, text: str) -> Any:
         value = text
     if isinstance(old, float) and type(value) is int:
         value = float(value)
+    if isinstance(old, tuple | list) and isinstance(value, list):
+        value = type(old)(value)
     if type(value) is not type(old):
         raise UsageError(f"config field {name!r} is a {type(old).__name__} ({old!r}), got {text!r}")
     return value
@@ -123,57 +143,6 @@ def _typed(name: str, old: Any, text: str) -> Any:
 def to_json(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values."""
     return json.loads(config.to_json_best_effort())
-
-
-def family_defaults(family: str | None) -> dict[str, Any]:
-    """The fields of a family where no configuration says otherwise; empty for an unknown one."""
-    try:
-        from configs.family_defaults import DEFAULTS
-    except ModuleNotFoundError as error:
-        if error.name not in ("configs", "configs.family_defaults"):
-            raise
-        return {}  # a package of the user's has the name `configs` and stands before ours
-    return to_json(DEFAULTS[family]()) if family in DEFAULTS else {}
-
-
-def with_younger_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored configuration with the fields that are younger than it.
-
-    The program behaved as their family's default says before there were such fields; what a
-    configuration file makes of them today came later. Fields that are unknown today stay.
-    """
-    return _filled(stored, family_defaults(stored.get("family")))
-
-
-def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    filled = {**defaults, **given}
-    for name, default in defaults.items():
-        if isinstance(default, Mapping) and isinstance(given.get(name), Mapping):
-            filled[name] = _filled(given[name], default)
-    return filled
-
-
-def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
-    """Refuses to read a run whose configuration says more than today's program understands.
-
-    Args:
-        stored: A configuration.
-        path: Its file, for the message.
-
-    Raises:
-        UserError: Names the fields that are unknown today.
-    """
-    if unknown := unknown_fields(stored):
-        raise UserError(
-            f"{path} has {', '.join(unknown)}, which this version does not know; use the "
-            "one that trained it"
-        )
-
-
-def unknown_fields(given: Mapping[str, Any]) -> list[str]:
-    """The fields of a configuration that its family does not have."""
-    known = flatten(family_defaults(given.get("family")))
-    return sorted(flatten(given).keys() - known.keys()) if known else []
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,25 @@ def cross_entropy_loss(
     return jnp.mean(weight * each)
 
 
+def distribution_loss(
+    logits: jax.Array, target: jax.Array, weight: jax.Array, *, label_smoothing: float = 0.0
+) -> jax.Array:
+    """Mean softmax cross-entropy with a target distribution, such as the votes of raters.
+
+    Args:
+        logits: `[N, classes]`.
+        target: `[N, classes]`, sums to 1; zeros where the example says nothing of the classes.
+        weight: `[N]`.
+        label_smoothing: As for `cross_entropy_loss`.
+    """
+    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    each = -(target * log_probabilities).sum(axis=-1)
+    if label_smoothing:
+        of_all_classes = -log_probabilities.mean(axis=-1) * target.sum(axis=-1)
+        each = (1 - label_smoothing) * each + label_smoothing * of_all_classes
+    return jnp.mean(weight * each)
+
+
 def absolute_error_loss(prediction: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
     """Mean absolute difference over all elements (L1 of spec TDGAN 3, Eq. 7)."""
     difference = _difference(prediction, target)

@@ -53,7 +53,7 @@ def four_devices() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def drawn_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset directory that holds `synthetic_faces/64`, drawn once for all processes."""
-    from tdgan_jax.data.builders import prepare_dataset
+    from tdgan_jax.preparation.preparing import prepare_dataset
 
     directory = tmp_path_factory.getbasetemp() / "datasets"
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -67,8 +67,8 @@ def drawn_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn_folds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A dataset directory with both configurations of `drawn_folds`, a known dataset meanwhile."""
-    import data_builders
-    from tdgan_jax.data.builders import prepare_dataset
+    import tdgan_jax.data_builders as data_builders
+    from tdgan_jax.preparation.preparing import prepare_dataset
 
     builders = str(Path(__file__).parent / "datasets")
     data_builders.__path__.append(builders)

@@ -1,21 +1,18 @@
 """Configurations of older runs: younger fields count as their defaults, unknown ones are named."""
 
 import re
-import sys
 
 import pytest
 
 from tdgan_jax.configuration import (
-    family_defaults,
-    flatten,
     load_config,
     to_json,
-    with_younger_fields,
 )
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.exchange.opening import open_run
 from tdgan_jax.exchange.selected_runs import read_config
-from tdgan_jax.runs.folder import read_run, write_json
+from tdgan_jax.files import write_json
+from tdgan_jax.runs.folder import read_run
 from tdgan_jax.training.checks import check_same_config
 
 CONFIG = "configs/tdgan_synthetic.py:tiny"
@@ -64,11 +61,3 @@ def test_a_field_that_is_unknown_today_is_named_in_one_line(tmp_path):
             read(tmp_path)
     with pytest.raises(UsageError, match="loss.old_weight: 0.5 -> absent"):
         check_same_config(load_config(CONFIG), tmp_path)
-
-
-def test_a_package_of_the_users_with_the_name_configs_is_no_error(tmp_path, monkeypatch):
-    stored = stored_in(tmp_path)
-    monkeypatch.setitem(sys.modules, "configs.family_defaults", None)
-    assert family_defaults("tdgan") == {}
-    assert with_younger_fields(stored) == stored
-    assert flatten(read_config(tmp_path)) == flatten(stored)

@@ -10,8 +10,7 @@ from flax import nnx
 
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
-from tdgan_jax.families.tdgan.networks import make_tdgan
-from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
 from tdgan_jax.runs.checkpoints import Checkpoints
 
 IDENTITIES = ("anna", "ben", "carla")

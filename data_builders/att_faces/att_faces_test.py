@@ -5,10 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from tdgan_jax.data_builders.att_faces.att_faces_dataset_builder import SUBJECTS, Builder
 
-from data_builders.att_faces.att_faces_dataset_builder import SUBJECTS, Builder
-from tdgan_jax.data.builders import open_dataset, prepare_dataset
+from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.errors import UserError
+from tdgan_jax.preparation.preparing import prepare_dataset
 
 
 def draw_pgm(subject: int, number: int) -> bytes:

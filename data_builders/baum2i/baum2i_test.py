@@ -1,12 +1,12 @@
 from collections import Counter
 
 import pytest
+from tdgan_jax.data_builders.baum2i.baum2i_dataset_builder import NUM_IMAGES
 
-from data_builders.baum2i.baum2i_dataset_builder import NUM_IMAGES
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, counted, picture, write_tree
 
 

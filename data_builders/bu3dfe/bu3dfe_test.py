@@ -1,9 +1,9 @@
 import pytest
 
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, SIX_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, counted, picture, write_tree
 
 PEOPLE = [f"F{n:04d}" for n in range(1, 57)] + [f"M{n:04d}" for n in range(1, 45)]

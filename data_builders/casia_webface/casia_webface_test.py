@@ -3,11 +3,12 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from tdgan_jax.data_builders.casia_webface.casia_webface_dataset_builder import Builder
 
-from data_builders.casia_webface.casia_webface_dataset_builder import Builder
-from tdgan_jax.data.builders import open_dataset, prepare_dataset
+from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import picture, write_tree
 
 IDENTITIES = [f"{45 + 27 * number:07d}" for number in range(23)]

@@ -2,12 +2,12 @@ import itertools
 from collections import Counter
 
 import pytest
+from tdgan_jax.data_builders.ck_plus.ck_plus_dataset_builder import SEQUENCES
 
-from data_builders.ck_plus.ck_plus_dataset_builder import SEQUENCES
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, CK_PLUS_CODES, SIX_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, counted, picture, write_tree
 
 CODES = {name: code for code, name in CK_PLUS_CODES.items()}

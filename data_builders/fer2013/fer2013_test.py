@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from tdgan_jax.data_builders.fer2013.fer2013_dataset_builder import SIZE_PX, Builder
 
-from data_builders.fer2013.fer2013_dataset_builder import SIZE_PX, Builder
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.preparation.preparing import prepare_dataset
 
 SPELLINGS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 

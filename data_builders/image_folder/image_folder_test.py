@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdgan_jax.data.builders import open_dataset, prepare_dataset
+from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, picture, write_tree
 
 CLASSES = ("Happy", "hap", "bored", "angry")

@@ -3,9 +3,9 @@ import io
 import numpy as np
 import pytest
 
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, MMI_CODES, SIX_EXPRESSIONS
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, counted, picture, write_tree
 
 av = pytest.importorskip("av")

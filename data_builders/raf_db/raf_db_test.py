@@ -1,10 +1,10 @@
 import pytest
+from tdgan_jax.data_builders.raf_db.raf_db_dataset_builder import COUNTS, Builder, recognise_order
 
-from data_builders.raf_db.raf_db_dataset_builder import COUNTS, Builder, recognise_order
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import picture, write_tree
 
 # Orders in which folders 0 to 6 are numbered in copies of the set.

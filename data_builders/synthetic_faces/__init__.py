@@ -1,1 +1,1 @@
-"""The embedded dataset of drawn faces: factors, drawing, TFDS builder and difficulty check."""
+"""The embedded dataset of drawn faces: factors, drawing and TFDS builder."""

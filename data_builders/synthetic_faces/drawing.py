@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from data_builders.synthetic_faces.face_parts import (
+from .face_parts import (
     draw_brows,
     draw_eyes,
     draw_folds,
@@ -20,15 +20,15 @@ from data_builders.synthetic_faces.face_parts import (
     draw_nose,
     draw_skin,
 )
-from data_builders.synthetic_faces.factors import (
+from .factors import (
     SEED,
     TEXTURE_STREAM,
     Expression,
     Identity,
     Nuisance,
 )
-from data_builders.synthetic_faces.mouth import draw_beard, draw_mouth, place_mouth
-from data_builders.synthetic_faces.paper import SIDES, Paper, bell, jaw_drop, length_of, smooth_step
+from .mouth import draw_beard, draw_mouth, place_mouth
+from .paper import SIDES, Paper, bell, jaw_drop, length_of, smooth_step
 
 DRAWN_SIZE_PX = 128  # every picture is drawn in this size; smaller ones are averages of it
 _HEAD_DEPTH = 0.62  # how far the middle of the face stands before the head's edge

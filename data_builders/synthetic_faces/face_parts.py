@@ -5,9 +5,9 @@ Each function adds to the height map or paints the albedo of the paper that it i
 
 import numpy as np
 
-from data_builders.synthetic_faces.factors import Expression, Identity, Nuisance
-from data_builders.synthetic_faces.mouth import Mouth
-from data_builders.synthetic_faces.paper import (
+from .factors import Expression, Identity, Nuisance
+from .mouth import Mouth
+from .paper import (
     SIDES,
     Paper,
     bell,

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_builders.synthetic_faces.factors import Expression, Identity
-from data_builders.synthetic_faces.paper import SIDES, Paper, bell, by_side, length_of, smooth_step
+from .factors import Expression, Identity
+from .paper import SIDES, Paper, bell, by_side, length_of, smooth_step
 
 
 class Mouth(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_builders.synthetic_faces.factors import Expression
+from .factors import Expression
 
 SIDES = (-1, 1)  # image left, image right
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.synthetic_faces.factors import FACTOR_NAMES, NUM_IDENTITIES, SPLITS
-from data_builders.synthetic_faces.workers import draw_split, picture_factors
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+
+from .factors import FACTOR_NAMES, NUM_IDENTITIES, SPLITS
+from .workers import draw_split, picture_factors
 
 
 @dataclasses.dataclass
@@ -50,7 +51,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "factors": tfds.features.Tensor(
                         shape=(len(FACTOR_NAMES),),
                         dtype=np.float32,
-                        doc="in the order of data_builders.synthetic_faces.factors.FACTOR_NAMES",
+                        doc="in the order of FACTOR_NAMES in factors.py",
                     ),
                 }
             ),

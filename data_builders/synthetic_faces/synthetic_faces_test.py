@@ -11,17 +11,13 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from data_builders.synthetic_faces import (
-    contact_sheet,
-    difficulty,
+from tdgan_jax.data_builders.synthetic_faces import (
     factors,
     synthetic_faces_dataset_builder,
     workers,
 )
-from data_builders.synthetic_faces.contact_sheet import STUDIO
-from data_builders.synthetic_faces.drawing import draw
-from data_builders.synthetic_faces.factors import (
+from tdgan_jax.data_builders.synthetic_faces.drawing import draw
+from tdgan_jax.data_builders.synthetic_faces.factors import (
     ACTION_UNITS,
     FACTOR_NAMES,
     PROTOTYPES,
@@ -35,7 +31,10 @@ from data_builders.synthetic_faces.factors import (
     sample_nuisance,
     sample_style,
 )
-from data_builders.synthetic_faces.workers import draw_picture, picture_factors
+from tdgan_jax.data_builders.synthetic_faces.workers import draw_picture, picture_factors
+
+from benchmarks import contact_sheet, difficulty
+from benchmarks.contact_sheet import STUDIO
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -56,8 +55,8 @@ GOLDEN_QUARTERS = (
 
 DRAW_ELSEWHERE = """
 import hashlib
-from data_builders.synthetic_faces.factors import Picture
-from data_builders.synthetic_faces.workers import draw_picture
+from tdgan_jax.data_builders.synthetic_faces.factors import Picture
+from tdgan_jax.data_builders.synthetic_faces.workers import draw_picture
 for picture in {pictures!r}:
     print(hashlib.sha256(draw_picture(Picture(*picture), {size}).tobytes()).hexdigest())
 """

@@ -18,8 +18,11 @@ from collections.abc import Generator
 import numpy as np
 from PIL import Image
 
-from data_builders.synthetic_faces.drawing import draw
-from data_builders.synthetic_faces.factors import (
+import tdgan_jax
+from tdgan_jax.machine import usable_cores
+
+from .drawing import draw
+from .factors import (
     PROTOTYPES,
     Picture,
     factor_values,
@@ -29,9 +32,8 @@ from data_builders.synthetic_faces.factors import (
     sample_nuisance,
     sample_style,
 )
-from tdgan_jax.machine import usable_cores
 
-_REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+_ABOVE_PACKAGE = pathlib.Path(tdgan_jax.__file__).resolve().parents[1]
 _LENGTH = struct.Struct("<I")
 
 
@@ -108,7 +110,7 @@ def draw_split(
         for picture in pictures(split):
             yield picture, encode_png(draw_picture(picture, image_size_px))
         return
-    paths = (str(_REPOSITORY), os.environ.get("PYTHONPATH", ""))
+    paths = (str(_ABOVE_PACKAGE), os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "OMP_NUM_THREADS": "1",
@@ -116,7 +118,7 @@ def draw_split(
     workers = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "data_builders.synthetic_faces.workers"),
+                *(sys.executable, "-m", "tdgan_jax.data_builders.synthetic_faces.workers"),
                 *(split, str(image_size_px), str(worker), str(num_workers)),
             ],
             stdout=subprocess.PIPE,

@@ -2,10 +2,10 @@ from collections import Counter
 
 import pytest
 
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, counted, picture, write_tree
 
 FOLDERS = "anger contempt disguest fear happiness neutral sadness surprise".split()

@@ -1,11 +1,15 @@
 from pathlib import Path
 
 import pytest
+from tdgan_jax.data_builders.yale_faces.yale_faces_dataset_builder import (
+    CONDITIONS,
+    EXPRESSIVE,
+    SIZE_PX,
+)
 
-from data_builders.yale_faces.yale_faces_dataset_builder import CONDITIONS, EXPRESSIVE, SIZE_PX
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import assert_ten_disjoint_folds, picture, write_tree
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "yalefaces.zip"

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the picture.
 
     Raises:
-        UsageError: If the model is no IF-GAN or has no attention.
+        UsageError: If the model has no attention.
         UserError: If the picture cannot be read or shows no face, or the output cannot be written.
     """
     from tdgan_jax.inference.outputs import check_file, check_no_input
@@ -77,14 +77,14 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from tdgan_jax.families.ifgan.model import IfganModel
+    from tdgan_jax.api import Attends
     from tdgan_jax.inference.attention_sheet import attention_sheet
     from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.reports.grids import save_png
 
     with progress_bar(args, None, unit="step", total=2) as bar:
         model = open_model(args)
-        if not isinstance(model, IfganModel):
+        if not isinstance(model, Attends):
             raise UsageError("attention maps are those of an IF-GAN; name one with --model")
         (face,) = read_faces([args.image], open_face_finder(args, model))
         bar.update()

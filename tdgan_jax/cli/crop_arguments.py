@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tdgan_jax.faces.preparation import Cropping
 
 # As in `faces.alignment.Style` and `faces.preparation.NoFacePolicy`, which need JAX.
-STYLES: dict[str, "Style"] = {"eyes": "eyes", "box": "box", "ifgan": "eyes_and_nose"}
+STYLES: dict[str, "Style"] = {"eyes": "eyes", "box": "box", "eyes-and-nose": "eyes_and_nose"}
 NO_FACE_POLICIES = ("fail", "skip", "whole-image", "largest")
 
 
@@ -39,7 +39,8 @@ def add_crop_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop",
         choices=tuple(STYLES),
         help="how a face is cut out: eyes brings the eyes to the same places in all images, box is "
-        "the detector's box, ifgan brings eyes and nose to the same places (default: eyes)",
+        "the detector's box, eyes-and-nose brings three points to the same places, as IF-GAN's "
+        "paper does (default: eyes)",
     )
     group.add_argument(
         "--crop-size", type=int, metavar="PX", help="side of the stored faces (default: 128)"
@@ -97,5 +98,7 @@ def crop_from(args: argparse.Namespace) -> dict[str, Any] | None:
 def _settings(style: str | None, margin: float | None) -> "CropSettings":
     from tdgan_jax.faces.alignment import IFGAN_CROP, CropSettings
 
-    settings = IFGAN_CROP if style == "ifgan" else CropSettings(style=STYLES[style or "eyes"])
+    settings = CropSettings(style=STYLES[style or "eyes"])
+    if settings.style == "eyes_and_nose":
+        settings = IFGAN_CROP
     return settings if margin is None else settings._replace(margin=margin)

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.families.known import NAMES
+
 _EXAMPLES = """\
 examples:
   tdgan-jax import Dataset/examples --model tdgan --out released
@@ -28,7 +30,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "source", type=Path, metavar="DIR", help="folder with the weights, or their one file"
     )
     parser.add_argument(
-        "--model", required=True, choices=("tdgan", "ifgan"), help="the system that they belong to"
+        "--model", required=True, choices=NAMES, help="the system that they belong to"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="M", help="the folder to make")
     parser.add_argument(

@@ -6,6 +6,7 @@ from typing import Any
 
 from tdgan_jax.cli.model_arguments import (
     add_model_arguments,
+    generating,
     open_face_finder,
     open_model,
     positive,
@@ -81,14 +82,14 @@ def run(args: argparse.Namespace) -> int:
 
     import jax
 
+    from tdgan_jax.files import write_atomically
     from tdgan_jax.inference.animation import encode_gif
     from tdgan_jax.inference.faces import read_faces
     from tdgan_jax.inference.sheets import animation_strip, in_model_size, to_image
     from tdgan_jax.reports.grids import save_png
-    from tdgan_jax.runs.folder import write_atomically
 
     with progress_bar(args, None, unit="step", total=3) as bar:
-        model = open_model(args)
+        model = generating(open_model(args), args)
         find_faces = open_face_finder(args, model)
         faces = read_faces(args.face, find_faces)
         expressions = read_faces(args.expression, find_faces)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tdgan_jax.errors import UsageError
+
 if TYPE_CHECKING:
     from tdgan_jax.api import Model
     from tdgan_jax.inference.faces import FaceFinder
@@ -44,6 +46,22 @@ def open_model(args: argparse.Namespace) -> "Model":
 
     use_compilation_cache()
     return api.load(args.model)
+
+
+def generating(model: "Model", args: argparse.Namespace) -> Any:
+    """A model that puts expressions on faces: the given one.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    from tdgan_jax.api import Generates
+
+    if not isinstance(model, Generates):
+        raise UsageError(
+            f"the model {args.model} recognises expressions and puts none on a face; name a TDGAN "
+            "with --model"
+        )
+    return model
 
 
 def open_face_finder(args: argparse.Namespace, model: "Model") -> "FaceFinder":

@@ -81,13 +81,14 @@ def run(args: argparse.Namespace) -> int:
         UserError: If the dataset cannot be built, or was prepared before in another way.
     """
     from tdgan_jax.data import builders
+    from tdgan_jax.preparation import preparing
 
     default_detect = getattr(builders.builder_class(args.dataset), "DETECT", "none")
     cropping = cropping_from(args, default_detect)
     start = time.perf_counter()
     try:
         with sigterm_cleans_up():
-            builder = builders.prepare_dataset(
+            builder = preparing.prepare_dataset(
                 args.dataset,
                 args.source,
                 config=args.config,
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
                 overwrite=args.overwrite,
                 show_progress=not args.quiet and sys.stderr.isatty(),
             )
-    except builders.AlreadyPrepared as message:
+    except preparing.AlreadyPrepared as message:
         print(message)
         return 0
     seconds = time.perf_counter() - start

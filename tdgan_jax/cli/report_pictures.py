@@ -15,15 +15,10 @@ import numpy as np
 from PIL import Image
 
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.selected_runs import SelectedRun
-from tdgan_jax.runs.folder import (
-    ERRORS_FILE,
-    FEATURES_FILE,
-    INTERPOLATION_FILE,
-    PICTURES_FOLDER,
-    write_json,
-)
+from tdgan_jax.families.recogniser import probabilities_of
+from tdgan_jax.files import write_json
+from tdgan_jax.runs.folder import ERRORS_FILE, FEATURES_FILE, INTERPOLATION_FILE, PICTURES_FOLDER
 
 NUM_ERRORS = 12
 NUM_FRAMES = 9
@@ -59,28 +54,25 @@ def draw_pictures(
     say("errors")
     write_json(pictures / ERRORS_FILE, _errors(run, examples))
     say("maps of the features")
-    if "expression_encoder" in run.parameters:
-        write_json(pictures / FEATURES_FILE, _features(run, examples))
+    write_json(pictures / FEATURES_FILE, _features(run, examples))
     say("interpolation")
-    if "decoder" in run.parameters:
-        _interpolation(folder, examples, pictures / INTERPOLATION_FILE)
+    _interpolation(folder, examples, pictures / INTERPOLATION_FILE)
 
 
 def _errors(run: SelectedRun, examples: Examples) -> dict[str, Any]:
-    from tdgan_jax.evaluation.recognition import predict_logits
+    from tdgan_jax.evaluation.recognition import predict_answers
     from tdgan_jax.probing.feature_maps import confident_errors
 
-    recogniser = run.program.family.recognisers[0]
-    logits = predict_logits(
+    recogniser = run.program.training.recognisers[0]
+    answers = predict_answers(
         run.program.eval_step,
-        run.program.family.recognisers,
+        run.program.training.recognisers,
         run.parameters,
         examples,
         batch_size=run.config.evaluation.batch_size,
         mesh=run.program.mesh,
     )[recogniser]
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    probabilities = probabilities_of(answers)
     return {
         "recogniser": recogniser,
         "errors": [
@@ -104,14 +96,14 @@ def _png(image: np.ndarray) -> str:
 
 def _features(run: SelectedRun, examples: Examples) -> dict[str, Any]:
     from tdgan_jax.data.examples import has_subjects
-    from tdgan_jax.exchange.selected_runs import encode_examples, encoders
     from tdgan_jax.probing.feature_maps import feature_map, spread_positions
+    from tdgan_jax.probing.probed_features import probed_features
 
     shown = examples.select(spread_positions(len(examples.files)))
     people = [str(group) for group in shown.groups] if has_subjects(shown) else None
     maps = {
-        name: feature_map(encode_examples(encode, shown)).round(3).tolist()
-        for name, encode in encoders(run).items()
+        name: feature_map(features).round(3).tolist()
+        for name, features in probed_features(run, [shown]).items()
     }
     return {
         "maps": maps,
@@ -125,20 +117,15 @@ def _interpolation(folder: Path, examples: Examples, out: Path) -> None:
     """A strip from one expression to the next on the face of another person."""
     import jax
 
-    from tdgan_jax.api import load
+    from tdgan_jax.api import Generates, load
     from tdgan_jax.inference.sheets import animation_strip
     from tdgan_jax.reports.grids import save_png
 
-    chosen = _three_pictures(examples)
-    if chosen is None:
+    model, chosen = load(folder), _three_pictures(examples)
+    if chosen is None or not isinstance(model, Generates):
         return
     images = np.stack([np.asarray(examples.images[i]) for i in chosen]).astype(np.float32) / 255
-    try:
-        frames = load(folder).interpolate(
-            images[:1], images[1:], num_frames=NUM_FRAMES, key=jax.random.key(0)
-        )
-    except UserError:  # a family that cannot interpolate
-        return
+    frames = model.interpolate(images[:1], images[1:], num_frames=NUM_FRAMES, key=jax.random.key(0))
     save_png(animation_strip(images[0], images[1:], np.asarray(frames)), out)
 
 

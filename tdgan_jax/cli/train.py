@@ -111,7 +111,7 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     )
     check_values(config)
 
-    from tdgan_jax.data.builders import ensure_drawn_datasets
+    from tdgan_jax.preparation.preparing import ensure_drawn_datasets
     from tdgan_jax.processes.stopping import Interrupted
     from tdgan_jax.training.cross_validation import cross_validate
     from tdgan_jax.training.loop import train

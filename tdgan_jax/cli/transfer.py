@@ -6,6 +6,7 @@ from typing import Any
 
 from tdgan_jax.cli.model_arguments import (
     add_model_arguments,
+    generating,
     open_face_finder,
     open_model,
     progress_bar,
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.inference.sheets import in_model_size, to_image, transfer_grid
     from tdgan_jax.reports.grids import save_png
 
-    model = open_model(args)
+    model = generating(open_model(args), args)
     find_faces = open_face_finder(args, model)
     faces = read_faces(args.face, find_faces)
     expressions = read_faces(args.expression, find_faces)

@@ -1,50 +1,24 @@
-"""Datasets by name: find the builder, prepare the dataset, open the prepared one.
+"""Datasets by name: find the builder, open the prepared dataset.
 
-A dataset is a folder of the package `data_builders`. TensorFlow is never needed, and
+A dataset is a folder of `data_builders`. TensorFlow is never needed, and
 tensorflow_datasets is imported only when a function here is called, so that importing this module
 costs nothing.
 """
 
-import contextlib
 import difflib
-import errno
 import importlib
-import io
 import os
 import pkgutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tdgan_jax.data.tfds_advice import drop_needless_advice
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
-from tdgan_jax.preparation.staging import move_into_place, staging_folder
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-    from tdgan_jax.faces.preparation import Cropping
-    from tdgan_jax.preparation.source_builder import OnBadFile
-
     DatasetBuilder: TypeAlias = tfds.core.DatasetBuilder
-
-
-_CANNOT_WRITE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.EEXIST,
-        errno.ENOTDIR,
-    }
-)
-
-
-class AlreadyPrepared(UserError):
-    """The dataset is there already, as it was asked for, and was not to be replaced."""
 
 
 def known_datasets() -> tuple[str, ...]:
@@ -53,7 +27,7 @@ def known_datasets() -> tuple[str, ...]:
     Returns:
         Names in alphabetical order.
     """
-    package = importlib.import_module("data_builders")
+    package = importlib.import_module("tdgan_jax.data_builders")
     return tuple(
         sorted(
             module.name
@@ -83,7 +57,12 @@ def builder_class(name: str) -> "type[DatasetBuilder]":
     if name not in known:
         raise UsageError(f"unknown dataset {name!r}; {_nearest(name, known)}")
     drop_needless_advice()
-    return importlib.import_module(f"data_builders.{name}.{name}_dataset_builder").Builder
+    from etils import epath
+
+    module = importlib.import_module(f"tdgan_jax.data_builders.{name}.{name}_dataset_builder")
+    # TFDS looks for the README below the package, where a checkout has it beside it.
+    module.Builder.pkg_dir_path = epath.Path(str(module.__file__)).parent
+    return module.Builder
 
 
 def needs_source(name: str) -> bool:
@@ -98,9 +77,7 @@ def needs_source(name: str) -> bool:
     Raises:
         UsageError: If there is no such dataset.
     """
-    from tdgan_jax.preparation.source_builder import SourceBuilder
-
-    return issubclass(builder_class(name), SourceBuilder)
+    return bool(getattr(builder_class(name), "NEEDS_SOURCE", False))
 
 
 def new_builder(
@@ -164,107 +141,11 @@ def open_dataset(
     if missing or not builder.info.splits:
         lost = missing[0].name if missing else "dataset_info.json"
         raise UserError(
-            f"the dataset {_title(builder)} in {builder.data_path} lacks {lost}; build it again:\n"
+            f"the dataset {dataset_title(builder)} in {builder.data_path} lacks {lost}; build it "
+            "again:\n"
             f"  {_prepare_command(builder, config, data_dir)} --overwrite"
         )
     return builder
-
-
-def prepare_dataset(
-    name: str,
-    source: str | os.PathLike[str] | None = None,
-    *,
-    config: str | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    subject_pattern: str | None = None,
-    cropping: "Cropping | None" = None,
-    on_bad_file: "OnBadFile" = "stop",
-    partial: bool = False,
-    overwrite: bool = False,
-    show_progress: bool = False,
-) -> "DatasetBuilder":
-    """Builds a dataset, wholly or not at all.
-
-    The build goes into a hidden folder in `data_dir` and is moved into place when it is complete:
-    an interrupted one leaves nothing, and a dataset that is to be replaced stays until then.
-    What a killed process (`kill -9`) left there is removed by the next call.
-
-    Args:
-        name: Name of the dataset.
-        source: Folder or zip file with the owner's files; None for datasets that are drawn.
-        config: Builder configuration; the builder's first one by default.
-        data_dir: Where datasets are kept; TFDS's default if None.
-        subject_pattern: For `image_folder`, the regular expression whose first group is the
-            subject in the name of an image file.
-        cropping: How faces are found in the photographs and cut out; whole images by default.
-        on_bad_file: `stop` at a damaged or missing file, or `skip` and list such files in
-            `skipped_files.csv` beside the dataset.
-        partial: Whether a source with other counts than the documented ones is fine.
-        overwrite: Whether to replace a dataset that is prepared already.
-        show_progress: Whether to show a progress bar on stderr.
-
-    Returns:
-        The builder of the prepared dataset, as `open_dataset` gives it.
-
-    Raises:
-        AlreadyPrepared: If the dataset is there and `overwrite` is false.
-        UserError: If the dataset is there with other settings, the source is wrong or damaged, or
-            the dataset cannot be written; the message names the file or the first difference.
-        UsageError: If the dataset or configuration is unknown, a source is missing, or the
-            dataset takes no subject pattern or no cropping.
-    """
-    target = new_builder(name, config, data_dir)
-    build_options: dict[str, Any] = {}
-    if needs_source(name):
-        if source is None:
-            raise UsageError(
-                f"{name} is built from files that you download; add --source PATH\n"
-                f"{target.MANUAL_DOWNLOAD_INSTRUCTIONS}"
-            )
-        if not Path(source).expanduser().exists():
-            raise UserError(f"the source {source} does not exist")
-        build_options = {
-            "source": os.fspath(source),
-            "on_bad_file": on_bad_file,
-            "partial": partial,
-            "show_progress": show_progress,
-        }
-        check_subject_pattern(name, subject_pattern)
-        if subject_pattern is not None:
-            build_options[SUBJECT_PATTERN] = subject_pattern
-        build_options["cropping"] = cropping
-    elif source is not None:
-        raise UsageError(f"{name} is drawn by a program and takes no --source")
-    elif cropping is not None:
-        raise UsageError(f"{name} is drawn by a program; its faces need not be found")
-    if target.data_path.exists() and not overwrite:
-        is_there = f"{_title(target)} is already prepared in {target.data_path}"
-        unlike = build_options and differences(
-            open_dataset(name, config, data_dir).info.metadata or {},
-            cropping=cropping,
-            subject_pattern=subject_pattern,
-            partial=partial,
-        )
-        if unlike:
-            raise UserError(
-                f"{is_there}, but with {', '.join(unlike)}; build it again with --overwrite, or "
-                "give another --data-dir"
-            )
-        raise AlreadyPrepared(f"{is_there}; --overwrite builds it again")
-    root = Path(target.data_dir_root).expanduser()
-    try:
-        with staging_folder(root, name) as staging:
-            # TFDS draws its own bars where the builder has none.
-            _build(
-                new_builder(name, config, staging, **build_options),
-                tfds_bars=show_progress and not build_options,
-            )
-            move_into_place(staging, root, Path(target.data_path))
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        raise UserError(f"cannot write {_title(target)} to {root}: {error}") from error
-    return open_dataset(name, config, data_dir)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
@@ -273,7 +154,8 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     return f"did you mean {near[0]!r}? {listed}" if near else listed
 
 
-def _title(builder: "DatasetBuilder") -> str:
+def dataset_title(builder: "DatasetBuilder") -> str:
+    """Name and configuration of a dataset, e.g. `fer2013/full`."""
     config = builder.builder_config
     return f"{builder.name}/{config.name}" if config else builder.name
 
@@ -294,7 +176,7 @@ def _prepare_command(
 def _how_to_prepare(
     builder: "DatasetBuilder", config: str | None, data_dir: str | os.PathLike[str] | None
 ) -> str:
-    lines = [f"the dataset {_title(builder)} is not prepared in {builder.data_dir_root}."]
+    lines = [f"the dataset {dataset_title(builder)} is not prepared in {builder.data_dir_root}."]
     others = sorted(path.name for path in builder.data_path.parent.glob("*.*.*"))
     if others:
         lines[0] += f" (Version {others[-1]} is there; this release needs {builder.version}.)"
@@ -303,33 +185,3 @@ def _how_to_prepare(
         lines += ["where PATH is the folder or zip file that you downloaded."]
         lines += [str(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)]
     return "\n".join(lines)
-
-
-def _build(builder: "DatasetBuilder", *, tfds_bars: bool) -> None:
-    import tensorflow_datasets as tfds
-
-    (tfds.enable_progress_bar if tfds_bars else tfds.disable_progress_bar)()
-    # TFDS prints two paragraphs that name the staging folder.
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
-
-
-def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
-    """Prepares those datasets of a configuration that a program draws, where they are missing.
-
-    Args:
-        data: The configuration's `data` section.
-        show_progress: Whether to say so on stderr.
-
-    Raises:
-        UserError: If a dataset cannot be written.
-    """
-    for source in (data.get("faces"), data.expressions):
-        if source is None or needs_source(source.dataset):
-            continue
-        config, directory = source.builder_config or None, data.directory or None
-        if new_builder(source.dataset, config, directory).data_path.exists():
-            continue
-        if show_progress:
-            print(f"drawing the dataset {source.dataset} (once)", file=sys.stderr, flush=True)
-        prepare_dataset(source.dataset, config=config, data_dir=directory)

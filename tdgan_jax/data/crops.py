@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
-from tdgan_jax.preparation.face_images import crop_settings
 
 if TYPE_CHECKING:
+    from tdgan_jax.data.builders import DatasetBuilder
     from tdgan_jax.faces.alignment import CropSettings
 
 OVERRIDE = "data.allow_different_crops"
@@ -113,3 +113,21 @@ def _other_crops(config: Config) -> "list[tuple[str, CropSettings | None]]":
 def _crop_of(config: Config, dataset: str, builder_config: str) -> "CropSettings | None":
     builder = open_dataset(dataset, builder_config or None, config.data.directory or None)
     return crop_settings(builder)
+
+
+def crop_settings(builder: "DatasetBuilder") -> "CropSettings | None":
+    """How the faces of a prepared dataset were cut out.
+
+    Args:
+        builder: The prepared dataset.
+
+    Returns:
+        The settings, or None if its images are stored as the owner gives them.
+
+    Raises:
+        UserError: If the dataset's record of it is damaged.
+    """
+    from tdgan_jax.faces.alignment import CropSettings
+
+    recorded = (builder.info.metadata or {}).get("crop")
+    return None if recorded is None else CropSettings.from_json(recorded)

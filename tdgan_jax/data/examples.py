@@ -37,6 +37,8 @@ class Examples(NamedTuple):
         duplicated_in_train: bool `[N]`, test images that equal training images; None if the
             dataset does not say.
         digests: `[N]` text, the hash of the encoded picture; None for images from elsewhere.
+        votes: float32 `[N, C]`, raters' votes for each of the expressions; None without any.
+        affect: float32 `[N, 2]`, valence and arousal in [-1, 1], NaN where unknown; None without.
     """
 
     images: Sequence[np.ndarray]
@@ -48,6 +50,8 @@ class Examples(NamedTuple):
     files: np.ndarray
     duplicated_in_train: np.ndarray | None
     digests: np.ndarray | None = None
+    votes: np.ndarray | None = None
+    affect: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "Examples":
         """The examples at some positions."""
@@ -67,6 +71,8 @@ class Examples(NamedTuple):
             if self.duplicated_in_train is None
             else self.duplicated_in_train[indices],
             digests=None if self.digests is None else self.digests[indices],
+            votes=None if self.votes is None else self.votes[indices],
+            affect=None if self.affect is None else self.affect[indices],
         )
 
 

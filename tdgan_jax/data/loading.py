@@ -1,7 +1,10 @@
 """Reads prepared datasets as the models of a configuration see them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
@@ -14,11 +17,18 @@ from tdgan_jax.data.examples import (
 )
 from tdgan_jax.data.images import (
     TEST_TRANSFORMS,
+    resize_exactly,
     resize_shorter_side,
     resize_square,
     transform_for_test,
 )
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError, UserError, unknown_name
+
+TRAINING_TRANSFORMS = {
+    "shorter_side": resize_shorter_side,
+    "square": resize_square,
+    "resize": resize_exactly,
+}
 
 
 def open_prepared(config: Config, dataset: str, builder_config: str) -> Any:
@@ -71,9 +81,26 @@ def test_transform(config: Config) -> Transform:
 
 
 def training_transform(config: Config) -> Transform:
-    """The transform of training images, which are cropped later."""
-    return partial(
-        resize_square if config.family == "ifgan" else resize_shorter_side,
-        size_px=config.model.image_size_px,
-        channels=config.model.image_channels,
-    )
+    """The transform that `data.training_transform` names: images are cropped or changed later.
+
+    Raises:
+        UsageError: If it is unknown.
+    """
+    name = config.data.training_transform
+    if name not in TRAINING_TRANSFORMS:
+        raise unknown_name("data.training_transform", name, TRAINING_TRANSFORMS)
+    return _sized(TRAINING_TRANSFORMS[name], config)
+
+
+def shorter_side_transform(config: Config) -> Transform:
+    """The transform of training images that keep their aspect ratio and are cropped later."""
+    return _sized(resize_shorter_side, config)
+
+
+def square_transform(config: Config) -> Transform:
+    """The transform of training images that become squares and are cropped later."""
+    return _sized(resize_square, config)
+
+
+def _sized(resize: Callable[..., np.ndarray], config: Config) -> Transform:
+    return partial(resize, size_px=config.model.image_size_px, channels=config.model.image_channels)

@@ -1,4 +1,4 @@
-"""How far an accuracy could lie from what one test set shows."""
+"""How far a figure could lie from what one test set shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,8 @@ from scipy.stats import bootstrap
 
 NUM_RESAMPLES = 2000
 CONFIDENCE_LEVEL = 0.95
+# Bounds the memory: so many draws at once.
+NUM_DRAWS = 2_000_000
 
 
 def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
@@ -53,6 +55,30 @@ def bootstrap_ratio(numerators: np.ndarray, denominators: np.ndarray) -> tuple[f
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
+def resampled_sums(group_sums: np.ndarray) -> np.ndarray:
+    """Sums over resamples of the groups, for figures that are functions of several sums.
+
+    The draws are fixed and the same for every column.
+
+    Args:
+        group_sums: float `[G, K]`, K sums over the examples of each group.
+
+    Returns:
+        float `[NUM_RESAMPLES, K]`.
+    """
+    rng = np.random.default_rng(0)
+    num_groups = len(group_sums)
+    at_once = max(1, NUM_DRAWS // num_groups)
+    parts = []
+    for start in range(0, NUM_RESAMPLES, at_once):
+        count = min(at_once, NUM_RESAMPLES - start)
+        drawn = rng.integers(num_groups, size=(count, num_groups))
+        drawn += num_groups * np.arange(count)[:, None]
+        occurrences = np.bincount(drawn.ravel(), minlength=count * num_groups)
+        parts.append(occurrences.reshape(count, num_groups) @ group_sums)
+    return np.concatenate(parts)
+
+
 def interval_fields(correct: np.ndarray, groups: np.ndarray, *, unit: str) -> dict[str, Any] | None:
     """An accuracy's interval with how it was computed, as `result.json` holds it.
 
@@ -68,7 +94,11 @@ def interval_fields(correct: np.ndarray, groups: np.ndarray, *, unit: str) -> di
     num_units = len(np.unique(groups))
     if num_units < 2:
         return None
-    low, high = accuracy_interval(correct, groups)
+    return described_interval(*accuracy_interval(correct, groups), unit=unit, num_units=num_units)
+
+
+def described_interval(low: float, high: float, *, unit: str, num_units: int) -> dict[str, Any]:
+    """An interval with how it was computed, see `interval_fields`."""
     return {
         "low": low,
         "high": high,

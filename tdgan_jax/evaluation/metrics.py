@@ -17,17 +17,24 @@ from tdgan_jax.evaluation.intervals import pooled_interval
 from tdgan_jax.runs.folder import recognisers
 
 SUMMARISED_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
+# Where an answer has no probability at all: what the cross-entropy counts of it.
+LEAST_PROBABILITY = 1e-7
 
 
 def recognition_metrics(
-    labels: np.ndarray, logits: np.ndarray, label_names: Sequence[str]
+    labels: np.ndarray,
+    logits: np.ndarray,
+    label_names: Sequence[str],
+    probabilities: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Computes the figures of one recogniser, as `result.json` holds them.
 
     Args:
         labels: True classes, integers [N] in 0 .. C-1.
-        logits: Scores before the softmax, float [N, C]; the largest one is the answer.
+        logits: Scores, float [N, C]; the largest one is the answer.
         label_names: The C class names in the order of the logits.
+        probabilities: float [N, C], of answers that are no logits; the softmax of the logits by
+            default. In the cross-entropy none is less than `LEAST_PROBABILITY`.
 
     Returns:
         `accuracy`, `mean_class_accuracy` and `macro_f1` in 0..1; `cross_entropy` (mean, in nats);
@@ -44,9 +51,14 @@ def recognition_metrics(
     labels = np.asarray(labels)
     logits = np.asarray(logits, dtype=np.float64)
     _check(labels, logits, label_names)
-    log_probabilities = _log_softmax(logits)
+    if probabilities is None:
+        log_probabilities = _log_softmax(logits)
+        probabilities = np.exp(log_probabilities)
+    else:
+        probabilities = np.asarray(probabilities, np.float64)
+        log_probabilities = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
     answers = logits.argmax(axis=1)
-    bins = calibration_bins(labels, np.exp(log_probabilities))
+    bins = calibration_bins(labels, probabilities)
     return _figures(labels, answers, label_names) | {
         "cross_entropy": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
         "expected_calibration_error": expected_calibration_error(bins),

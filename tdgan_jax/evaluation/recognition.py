@@ -1,23 +1,23 @@
-"""Runs recognisers over examples and turns their logits into figures."""
+"""Runs recognisers over examples and turns their answers into figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
 from tdgan_jax.data.examples import Examples, has_subjects
-from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.data.feeds import evaluation_batches
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
 from tdgan_jax.steps.parallel import on_host, own_rows, shard_batch
+from tdgan_jax.steps.state import Answers
 
-EvalStep = Callable[[Any, Any], dict[str, jax.Array]]
+EvalStep = Callable[[Any, Any], dict[str, Answers]]
 
 
-def predict_logits(
+def predict_answers(
     eval_step: EvalStep,
     recognisers: Sequence[str],
     parameters: Any,
@@ -26,8 +26,8 @@ def predict_logits(
     batch_size: int,
     mesh: Mesh,
     progress_title: str | None = None,
-) -> dict[str, np.ndarray]:
-    """Logits of every example, each counted once for any batch size, devices and processes.
+) -> dict[str, Answers]:
+    """Answers of every example, each counted once for any batch size, devices and processes.
 
     Args:
         eval_step: A compiled `parallel_eval_step`.
@@ -40,10 +40,10 @@ def predict_logits(
             seconds; None for no bar.
 
     Returns:
-        Recogniser to logits float32 `[len(examples), classes]`.
+        Recogniser to answers, numpy arrays with a row an example.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
-    parts: list[dict[str, np.ndarray]] = []
+    parts: list[dict[str, Answers]] = []
     with tqdm(
         total=len(examples.files),
         desc=progress_title,
@@ -54,14 +54,37 @@ def predict_logits(
     ) as bar:
         rows = own_rows(batch_size, mesh)
         for images, count in evaluation_batches(examples, batch_size, rows):
-            logits = on_host(eval_step(parameters, shard_batch(images, mesh)))
-            parts.append({name: values[:count] for name, values in logits.items()})
+            answers = on_host(eval_step(parameters, shard_batch(images, mesh)))
+            parts.append({name: _rows(values, slice(count)) for name, values in answers.items()})
             bar.update(count)
-    return {name: np.concatenate([part[name] for part in parts]) for name in recognisers}
+    return {name: _joined([part[name] for part in parts]) for name in recognisers}
+
+
+def _rows(answers: Answers, rows: Any) -> Answers:
+    return Answers(*(None if column is None else column[rows] for column in answers))
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    columns = zip(*parts, strict=True)
+    return Answers(*(None if c[0] is None else np.concatenate(c) for c in columns))
+
+
+def of_classes(answers: Answers, columns: Sequence[int]) -> Answers:
+    """The answers as if there were only some of the classes.
+
+    Args:
+        answers: Of all classes.
+        columns: Places of the classes that stay; their probabilities are made to sum to 1.
+    """
+    scores, probabilities = answers.scores[:, columns], answers.probabilities
+    if probabilities is not None:
+        chosen = probabilities[:, columns]
+        probabilities = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1e-12)
+    return answers._replace(scores=scores, probabilities=probabilities)
 
 
 def recognition_figures(
-    logits: dict[str, np.ndarray], examples: Examples, label_names: Sequence[str]
+    answers: Mapping[str, Answers], examples: Examples, label_names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Figures of each recogniser, as `result.json` holds them.
 
@@ -71,24 +94,25 @@ def recognition_figures(
     them.
 
     Args:
-        logits: Recogniser to logits `[N, classes]`.
+        answers: Recogniser to answers of N examples.
         examples: The N examples.
-        label_names: Names of the classes in the logits' order.
+        label_names: Names of the classes in the order of the scores.
     """
-    figures = {name: _figures(values, examples, label_names) for name, values in logits.items()}
+    figures = {name: _figures(values, examples, label_names) for name, values in answers.items()}
     duplicated = examples.duplicated_in_train
     if duplicated is not None and duplicated.any() and not duplicated.all():
         kept = np.flatnonzero(~duplicated)
-        for name, values in logits.items():
+        for name, values in answers.items():
             figures[name]["without_duplicates"] = _figures(
-                values[kept], examples.select(kept), label_names
+                _rows(values, kept), examples.select(kept), label_names
             )
     return figures
 
 
-def _figures(logits: np.ndarray, examples: Examples, label_names: Sequence[str]) -> dict[str, Any]:
-    figures = recognition_metrics(examples.expressions, logits, label_names)
-    correct = logits.argmax(axis=1) == examples.expressions
+def _figures(answers: Answers, examples: Examples, label_names: Sequence[str]) -> dict[str, Any]:
+    labels = examples.expressions
+    figures = recognition_metrics(labels, answers.scores, label_names, answers.probabilities)
+    correct = answers.scores.argmax(axis=1) == labels
     by_subject = has_subjects(examples)
     figures["accuracy_interval"] = interval_fields(
         correct, examples.groups, unit="subject" if by_subject else "image"

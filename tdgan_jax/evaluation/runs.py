@@ -13,7 +13,7 @@ from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
-from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
+from tdgan_jax.evaluation.recognition import of_classes, predict_answers, recognition_figures
 from tdgan_jax.evaluation.training_images import is_own_test, num_training_images
 from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 from tdgan_jax.families.program import Program
@@ -133,17 +133,17 @@ def _evaluate(
     examples = load_test_examples(config, name, builder_config, split)
     shared = shared_classes(examples, run.expression_names)
 
-    logits = predict_logits(
+    answers = predict_answers(
         program.eval_step,
-        program.family.recognisers,
+        program.training.recognisers,
         run.parameters,
         shared.examples,
         batch_size=config.evaluation.batch_size,
         mesh=program.mesh,
         progress_title=folder.name if show_progress else None,
     )
-    logits = {name: values[:, shared.columns] for name, values in logits.items()}
-    figures = recognition_figures(logits, shared.examples, shared.examples.expression_names)
+    answers = {name: of_classes(values, shared.columns) for name, values in answers.items()}
+    figures = recognition_figures(answers, shared.examples, shared.examples.expression_names)
     remarks: dict[str, Any] = {}
     if any(shared.left_out.values()):
         remarks["left_out"] = shared.left_out

@@ -9,9 +9,8 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_labelled, test_transform
 from tdgan_jax.data.splits import splits_of
-from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.ifgan.feed import load_whole_datasets
+from tdgan_jax.families.known import family_named
 
 
 def is_own_test(config: Config, dataset: str, builder_config: str, split: str) -> bool:
@@ -68,10 +67,4 @@ def _parts_read(config: Config, examples: Examples, dataset: str) -> Iterator[Ex
             yield load_labelled(
                 config, dataset, source.builder_config, split, test_transform(config)
             )
-    # A plain classifier loads faces and does not look at them.
-    if config.family == "tdgan" and data.faces.dataset == dataset:
-        yield faces_on_disk(config)
-    for field in ("additional_training_datasets", "average_identity_datasets"):
-        for text in map(str.strip, data.get(field, "").split(",")):
-            if text.partition("/")[0] == dataset:
-                yield from load_whole_datasets(config, text, examples)
+    yield from family_named(config.family).examples_read(config, dataset, examples)

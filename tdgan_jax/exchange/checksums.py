@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.runs.folder import write_atomically
+from tdgan_jax.files import write_atomically
 
 SUMS_FILE = "SHA256SUMS"
 

@@ -1,70 +1,40 @@
 """What has to be known of a trained model besides its weights: `model.json` of an export.
 
-    {"format_version": 1,
-     "family": "tdgan",
+    {"format_version": 2,
+     "family": name of the system,
      "architecture": {field: value},        as in `config.model` of the run
      "expression_names": [name],            in the order of the logits
      "num_identities": int,                 people that the face discriminator tells apart
      "identity_names": [name] or null,      in the order of its logits, if they are known
      "preprocessing": {"image_size_px": int, "image_channels": int, "test_transform": text,
-                       "crop": {field: value} or null},
+                       "crop": {field: value} or null, "channel_order": "rgb" | "bgr",
+                       "mean": [number], "deviation": [number]},
+     "temperature": number,                 that the scores are divided by
      "weights": "torch" | "safetensors" | "onnx",
      "parity": {...},                       how the written files compare with the model
      "assumptions": [text]}                 what an import had to assume
 
 Readers ignore fields that they do not know; a change that they must not ignore raises the version.
+Files of version 1 have neither the last three of the preprocessing nor the temperature: colours in
+the order red, green, blue, in [0, 1], and 1.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tdgan_jax.data.images import TEST_TRANSFORMS
 from tdgan_jax.errors import UserError
-from tdgan_jax.runs.folder import read_json, write_json
+from tdgan_jax.families.stored import ModelDescription, Preprocessing, describe_as_json
+from tdgan_jax.files import read_json, write_json
+from tdgan_jax.networks.normalisation import Normalisation
 
 MODEL_FILE = "model.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+CHANNEL_ORDERS = ("rgb", "bgr")
 WEIGHT_FORMATS = ("torch", "safetensors", "onnx")
-
-
-class Preprocessing(NamedTuple):
-    """How pictures are prepared for a model (spec TDGAN 6.2).
-
-    Attributes:
-        image_size_px: Height and width of the model's images.
-        image_channels: 1: gray, 3: colour. Values are in [0, 1].
-        test_transform: `"resize"`: the whole picture; `"centre_crop"`: its middle, scaled as in
-            training; `"square_centre_crop"`: that of IF-GAN, whose scale makes squares.
-        crop: How faces are cut out of photographs, `faces.alignment.CropSettings` as JSON; None:
-            the model was trained on images as their owner gives them.
-    """
-
-    image_size_px: int
-    image_channels: int
-    test_transform: str
-    crop: dict[str, Any] | None = None
-
-
-class ModelDescription(NamedTuple):
-    """What inference needs besides definitions and parameters.
-
-    Attributes:
-        family: `"tdgan"` or `"ifgan"`.
-        architecture: Arguments of the family's networks, the fields of `config.model`.
-        expression_names: Names of the classes in the order of the logits.
-        num_identities: People that the face branch was trained with; 0 without one.
-        identity_names: Their names in the order of the face discriminator's logits; None where
-            they are not known.
-        preprocessing: How pictures are prepared.
-    """
-
-    family: str
-    architecture: dict[str, Any]
-    expression_names: tuple[str, ...]
-    num_identities: int
-    identity_names: tuple[str, ...] | None
-    preprocessing: Preprocessing
 
 
 def write_description(
@@ -80,7 +50,7 @@ def write_description(
     Raises:
         UserError: If it cannot be written.
     """
-    fields = description._asdict() | {"preprocessing": description.preprocessing._asdict()}
+    fields = describe_as_json(description)
     stored = {"format_version": FORMAT_VERSION, **fields, "weights": weights, "parity": parity}
     write_json(folder / MODEL_FILE, stored | {"assumptions": assumptions})
 
@@ -114,7 +84,7 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
         return listed
 
     version = field(stored, "format_version", int)
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise UserError(
             f"{path} is of format version {version}, this program reads {FORMAT_VERSION}; "
             "install the version of tdgan-jax that wrote it"
@@ -131,7 +101,9 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
             field(preprocessing, "image_channels", int),
             field(preprocessing, "test_transform", str),
             None if preprocessing.get("crop") is None else field(preprocessing, "crop", dict),
+            _normalisation(path, preprocessing),
         ),
+        temperature=_positive(path, "temperature", stored.get("temperature", 1.0)),
     )
     for name in ("image_size_px", "image_channels"):
         if preprocessing[name] != description.architecture.get(name, preprocessing[name]):
@@ -145,3 +117,40 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
     if weights not in WEIGHT_FORMATS:
         raise UserError(f"{path}: weights is {weights!r}; known: {', '.join(WEIGHT_FORMATS)}")
     return description, weights
+
+
+def _normalisation(path: Path, preprocessing: Mapping[str, Any]) -> Normalisation:
+    """What version 2 adds to the preprocessing, with the values that version 1 stands for."""
+    order = preprocessing.get("channel_order", "rgb")
+    if order not in CHANNEL_ORDERS:
+        raise UserError(f"{path}: channel_order is {order!r}; known: {', '.join(CHANNEL_ORDERS)}")
+    mean, deviation = (
+        _a_number_a_channel(path, name, preprocessing.get(name, [usual]), preprocessing)
+        for name, usual in (("mean", 0.0), ("deviation", 1.0))
+    )
+    for value in deviation:
+        _positive(path, "deviation", value)
+    return Normalisation(mean, deviation, order)
+
+
+def _a_number_a_channel(
+    path: Path, name: str, values: Any, preprocessing: Mapping[str, Any]
+) -> tuple[float, ...]:
+    lengths = (1, preprocessing["image_channels"])
+    if (
+        not isinstance(values, list)
+        or len(values) not in lengths
+        or not all(map(_is_number, values))
+    ):
+        raise UserError(f"{path} is damaged: {name} is {values!r}, not a number a channel")
+    return tuple(map(float, values))
+
+
+def _positive(path: Path, name: str, value: Any) -> float:
+    if not _is_number(value) or value <= 0:
+        raise UserError(f"{path} is damaged: {name} is {value!r}, not a number above 0")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,10 +9,11 @@ import ml_dtypes
 import numpy as np
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import ModelDescription, write_description
+from tdgan_jax.exchange.description import write_description
 from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
 from tdgan_jax.exchange.opening import open_model
-from tdgan_jax.families.stored import Difference, StoredFamily, StoredModel, stored_family
+from tdgan_jax.families.known import family_named
+from tdgan_jax.families.stored import Difference, ModelDescription, StoredFamily, StoredModel
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.torch_weights.optional_packages import require_onnx, require_torch
 from tdgan_jax.torch_weights.resnet import COUNTER
@@ -73,7 +74,7 @@ def export_model(
     check_finite(stored)
     if crop is not None:
         stored = stored._replace(description=with_crop(stored.description, crop))
-    family = stored_family(stored.description.family)
+    family = family_named(stored.description.family).stored()
     with new_folder(out, overwrite=overwrite) as folder:
         say("writing")
         # First without a figure: what reloads the files reads the architecture in it.
@@ -151,7 +152,7 @@ def check_finite(stored: StoredModel) -> None:
     Raises:
         UserError: If a parameter is not finite.
     """
-    family = stored_family(stored.description.family)
+    family = family_named(stored.description.family).stored()
     for network, state_dict in family.to_torch(stored.parameters).items():
         for key, value in state_dict.items():
             if not np.isfinite(value).all():

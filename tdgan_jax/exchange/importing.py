@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import (
-    MODEL_FILE,
-    ModelDescription,
-    Preprocessing,
-    read_description,
-    write_description,
-)
+from tdgan_jax.exchange.description import MODEL_FILE, read_description, write_description
 from tdgan_jax.exchange.exporting import compare_tensors
 from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
 from tdgan_jax.exchange.opening import check_same_architecture
 from tdgan_jax.expressions import class_name
-from tdgan_jax.families.stored import FoundArchitecture, StoredFamily, stored_family
+from tdgan_jax.families.known import family_named
+from tdgan_jax.families.stored import (
+    FoundArchitecture,
+    ModelDescription,
+    Preprocessing,
+    StoredFamily,
+)
 from tdgan_jax.torch_weights.state_files import read_networks, write_safetensors_file
 
 STAGES = 3
@@ -70,7 +70,7 @@ def import_weights(
     """
     check_new_folder(out, overwrite=overwrite)
     say("reading")
-    family = stored_family(family_name)
+    family = family_named(family_name).stored()
     described = _description_beside(source, family_name)
     state_dicts = read_networks(
         source, stems=family.stems, prefixes=family.prefixes, optional=family.optional

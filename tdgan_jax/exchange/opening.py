@@ -1,25 +1,14 @@
 """Opens whatever a user calls a model: a run folder, an export, an imported folder."""
 
 from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
-from jax.sharding import SingleDeviceSharding
-from ml_collections import ConfigDict
-
-from tdgan_jax.configuration import check_known_fields
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.checksums import check_sums
-from tdgan_jax.exchange.description import (
-    MODEL_FILE,
-    ModelDescription,
-    Preprocessing,
-    read_description,
-)
-from tdgan_jax.families.stored import FoundArchitecture, StoredModel, stored_family
-from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, is_run_folder, read_run
+from tdgan_jax.exchange.description import MODEL_FILE, read_description
+from tdgan_jax.exchange.selected_runs import open_run
+from tdgan_jax.families.known import family_named
+from tdgan_jax.families.stored import FoundArchitecture, ModelDescription, StoredModel
+from tdgan_jax.runs.folder import is_run_folder
 from tdgan_jax.torch_weights.state_files import read_networks
 
 PRETRAINED = "pretrained"
@@ -54,52 +43,6 @@ def open_model(source: str | Path) -> StoredModel:
     return open_run(folder)
 
 
-def open_run(folder: Path) -> StoredModel:
-    """Opens a run: the parameters that its configured selection chose.
-
-    Raises:
-        UserError: If the run has not finished an epoch, holds folds, or is damaged.
-    """
-    files = read_run(folder)
-    if files.folds:
-        raise UserError(f"{folder} is a cross-validation; give one of its runs: {files.folds[0]}")
-    if files.config is None:
-        raise UserError(f"{folder} holds no config.json; give the folder of a run")
-    check_known_fields(files.config, folder / CONFIG_FILE)
-    config: Any = ConfigDict(files.config)
-    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
-    selection = config.evaluation.selection
-    try:
-        names = checkpoints.best_progress(selection)
-        description = ModelDescription(
-            family=config.family,
-            architecture=config.model.to_dict(),
-            expression_names=tuple(names["expression_names"]),
-            num_identities=len(names["identity_names"]),
-            identity_names=tuple(names["identity_names"]),
-            preprocessing=Preprocessing(
-                config.model.image_size_px,
-                config.model.image_channels,
-                config.data.test_transform,
-                names.get("crop"),
-            ),
-        )
-        shapes = stored_family(description.family).shapes(description)
-        stored = checkpoints.restore_best(selection, _on_one_device(shapes.parameters))
-    except UserError:
-        raise
-    except Exception as error:  # Orbax raises almost anything on damaged files.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"the checkpoint in {folder} cannot be read: {reason[:200]}") from error
-    parameters = jax.tree.map(np.asarray, jax.device_get(stored))
-    return StoredModel(description, shapes.definitions, parameters)
-
-
-def _on_one_device(shapes: Any) -> Any:
-    sharding = SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
-
-
 def open_export(folder: Path) -> StoredModel:
     """Opens an export or an imported folder.
 
@@ -112,7 +55,7 @@ def open_export(folder: Path) -> StoredModel:
             f"{folder} is an ONNX export, which other programs read; this one reads exports made "
             "with --format safetensors or --format torch"
         )
-    family = stored_family(description.family)
+    family = family_named(description.family).stored()
     state_dicts = read_networks(
         folder, stems=family.stems, prefixes=family.prefixes, optional=family.optional
     )

@@ -1,33 +1,27 @@
-"""The parameters that a run's selection chose, ready to be called."""
+"""The one opener of runs: the parameters that a run's selection chose."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from tdgan_jax.configuration import Config, check_known_fields, flatten
-from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.configuration import Config, flatten
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.fields import check_known_fields
+from tdgan_jax.families.known import family_named
 from tdgan_jax.families.program import Program, make_program
-from tdgan_jax.families.tdgan.networks import Encoder, make_tdgan
-from tdgan_jax.families.tdgan.objective import to_unit_range
+from tdgan_jax.families.stored import ModelDescription, Preprocessing, StoredModel
+from tdgan_jax.networks.normalisation import Normalisation
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, CONFIG_FILE, read_run
-from tdgan_jax.steps.parallel import compiler_options, make_mesh, replicated_shapes
+from tdgan_jax.steps.parallel import make_mesh, replicated_shapes
 
-ENCODERS = {"expression": "expression_encoder", "face": "face_encoder"}
-BATCH_SIZE = 64
 # Without these a JSON object is no configuration of a run.
 REQUIRED_FIELDS = ("family", "data.expressions.dataset", "evaluation.selection")
-
-Encode = Callable[[np.ndarray], jax.Array]
 
 
 class SelectedRun(NamedTuple):
@@ -35,7 +29,7 @@ class SelectedRun(NamedTuple):
 
     Attributes:
         config: The configuration as it was stored.
-        expression_names: Names of the classes in the model's order.
+        names: What the model tells apart.
         program: Its functions.
         parameters: Network name to parameter tree, on the devices of the program.
         crop: How the faces of its training images were cut out, as JSON; None: as their owner
@@ -43,10 +37,15 @@ class SelectedRun(NamedTuple):
     """
 
     config: Config
-    expression_names: tuple[str, ...]
+    names: Names
     program: Program
     parameters: dict[str, Any]
     crop: dict[str, Any] | None
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """Names of the classes in the model's order."""
+        return self.names.expressions
 
 
 def open_selected_run(
@@ -56,7 +55,7 @@ def open_selected_run(
     mesh: Mesh | None = None,
     program: Program | None = None,
 ) -> SelectedRun:
-    """Reads a run's configuration and selected parameters.
+    """Opens a run for evaluation: its configuration, functions and selected parameters.
 
     Args:
         folder: A run folder with at least one finished epoch.
@@ -70,17 +69,32 @@ def open_selected_run(
     config = read_config(folder)
     if data_dir:
         config.data.directory = data_dir
-    selection = config.evaluation.selection
-    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
-    progress = checkpoints.best_progress(selection)
-    identity_names = tuple(progress["identity_names"])
-    expression_names = tuple(progress["expression_names"])
-    if program is None or not program.fits(identity_names, expression_names):
-        mesh = mesh or make_mesh(jax.devices()[:1])
-        program = make_program(config, mesh, identity_names, expression_names)
-    shapes = jax.eval_shape(program.init_state, jax.random.key(0)).parameters
-    parameters = checkpoints.restore_best(selection, replicated_shapes(shapes, program.mesh))
-    return SelectedRun(config, expression_names, program, parameters, progress.get("crop"))
+    description = describe_run(folder, config)
+    names = Names(description.identity_names or (), description.expression_names)
+    if program is None or not program.fits(names):
+        program = make_program(config, mesh or make_mesh(jax.devices()[:1]), names)
+    stored = _selected(folder, config, description, program.mesh)
+    return SelectedRun(config, names, program, stored.parameters, description.preprocessing.crop)
+
+
+def open_run(folder: Path, *, mesh: Mesh | None = None) -> StoredModel:
+    """Opens a run as a model: what it is and its selected parameters, on the host.
+
+    Args:
+        folder: A run folder with at least one finished epoch.
+        mesh: Devices that the parameters are read onto; of several processes each reads onto its
+            own. One of this process by default.
+
+    Raises:
+        UserError: If the run has not finished an epoch, holds folds, or is damaged.
+    """
+    files = read_run(folder)
+    if files.folds:
+        raise UserError(f"{folder} is a cross-validation; give one of its runs: {files.folds[0]}")
+    config = read_config(folder)
+    mesh = mesh or make_mesh(jax.local_devices()[:1])
+    stored = _selected(folder, config, describe_run(folder, config), mesh)
+    return stored._replace(parameters=jax.tree.map(np.asarray, jax.device_get(stored.parameters)))
 
 
 def read_config(folder: Path) -> Config:
@@ -103,53 +117,49 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-def encoders(run: SelectedRun) -> dict[str, Encode]:
-    """The encoders of a run, and one of the same architecture that never learned.
+def describe_run(folder: Path, config: Config) -> ModelDescription:
+    """What the model of a run is.
 
-    Returns:
-        `expression`, `face` where the family has one, and `random`, initialised with the seed of
-        the run: images uint8 `[N, S, S, C]` to features `[N, S/16, S/16, channels]`.
+    Args:
+        folder: A run folder with at least one finished epoch.
+        config: Its configuration, `read_config`.
 
     Raises:
-        UserError: If the family has no expression encoder.
+        UserError: If no epoch is finished, or the checkpoint is damaged.
     """
-    if ENCODERS["expression"] not in run.parameters:
-        raise UserError(f"runs of the family {run.config.family!r} have no encoders to probe")
-
-    def draw(key: jax.Array) -> Encoder:
-        networks = make_tdgan(
-            num_identities=1,
-            num_expressions=1,
-            rngs=nnx.Rngs(key),
-            **run.config.model.to_dict(),
-        )
-        return networks.expression_encoder
-
-    key = jax.random.key(run.config.seed)
-    definition, _ = nnx.split(nnx.eval_shape(lambda: draw(key)))
-
-    @jax.jit
-    def initial(key: jax.Array) -> Any:
-        return nnx.to_pure_dict(nnx.split(draw(key))[1])
-
-    # One program for all encoders: they have one architecture.
-    encode = jax.jit(
-        lambda parameters, images: nnx.merge(definition, parameters)(to_unit_range(images)),
-        compiler_options=compiler_options(num_devices=1),
+    progress = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True).best_progress(
+        config.evaluation.selection
     )
-    trees = {name: run.parameters.get(network) for name, network in ENCODERS.items()}
-    trees["random"] = initial(key)
-    return {
-        name: lambda images, tree=tree: encode(tree, jnp.asarray(images))
-        for name, tree in trees.items()
-        if tree is not None
-    }
+    return ModelDescription(
+        family=config.family,
+        architecture=config.model.to_dict(),
+        expression_names=tuple(progress["expression_names"]),
+        num_identities=len(progress["identity_names"]),
+        identity_names=tuple(progress["identity_names"]),
+        preprocessing=Preprocessing(
+            config.model.image_size_px,
+            config.model.image_channels,
+            config.data.test_transform,
+            progress.get("crop"),
+            _normalisation(config.data),
+        ),
+    )
 
 
-def encode_examples(encode: Encode, examples: Examples) -> np.ndarray:
-    """Flattened features of all examples, float32 `[N, D]`."""
-    parts = [
-        np.asarray(encode(images))[:count].reshape(count, -1)
-        for images, count in evaluation_batches(examples, BATCH_SIZE)
-    ]
-    return np.concatenate(parts)
+def _normalisation(data: Any) -> Normalisation:
+    """That of a configuration; systems whose networks see images in [0, 1] have no such fields."""
+    if "mean" not in data:
+        return Normalisation()
+    return Normalisation(tuple(data.mean), tuple(data.deviation), data.channel_order)
+
+
+def _selected(
+    folder: Path, config: Config, description: ModelDescription, mesh: Mesh
+) -> StoredModel:
+    """The selected parameters on the devices of a mesh, with what they belong to."""
+    shapes = family_named(config.family).stored().shapes(description)
+    checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER, read_only=True)
+    parameters = checkpoints.restore_best(
+        config.evaluation.selection, replicated_shapes(shapes.parameters, mesh)
+    )
+    return StoredModel(description, shapes.definitions, parameters)

@@ -36,15 +36,16 @@ def slices(count: int) -> Iterator[Slice]:
         start += size
 
 
-def map_batches(function: Callable[..., jax.Array], *arrays: np.ndarray | None) -> np.ndarray:
+def map_batches(function: Callable[..., Any], *arrays: np.ndarray | None) -> Any:
     """Applies a compiled function to arrays of any length.
 
     Args:
-        function: Maps batches to a batch; row i of the result depends on row i of each alone.
+        function: Maps batches to a batch, or to a tree of them; row i of the result depends on row
+            i of each alone.
         *arrays: At least one array, all with N rows; None is passed on.
 
     Returns:
-        Array with N rows; without rows the shape is that of one batch's result.
+        Arrays with N rows; without rows the shape is that of one batch's result.
     """
     count = next(len(array) for array in arrays if array is not None)
     parts = []
@@ -52,14 +53,18 @@ def map_batches(function: Callable[..., jax.Array], *arrays: np.ndarray | None) 
         batches = (
             None if array is None else _padded(array[start:stop], batch_size) for array in arrays
         )
-        parts.append(np.asarray(function(*batches))[: stop - start])
+        parts.append(_rows(function(*batches), stop - start))
     if parts:
-        return np.concatenate(parts)
+        return jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
     empty: list[Any] = [
         None if array is None else np.zeros((BATCH_SIZES[0], *array.shape[1:]), array.dtype)
         for array in arrays
     ]
-    return np.asarray(function(*empty))[:0]
+    return _rows(function(*empty), 0)
+
+
+def _rows(tree: Any, count: int) -> Any:
+    return jax.tree.map(lambda column: np.asarray(column)[:count], tree)
 
 
 def _padded(rows: np.ndarray, batch_size: int) -> np.ndarray:

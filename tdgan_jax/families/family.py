@@ -1,20 +1,56 @@
-"""What the loop needs to know of a system; each family makes one from a configuration."""
+"""All that the program knows of a system: one record, which each family's `family.py` fills.
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple
+Importing a record is light; its functions import networks and losses when they are called.
+"""
 
-import jax
-from flax import nnx
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.networks.execution import set_execution
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    from flax import nnx
+
+    from tdgan_jax.data.examples import Examples
+    from tdgan_jax.data.feeds import Feed
+    from tdgan_jax.families.stored import StoredFamily, StoredModel
+    from tdgan_jax.steps.state import Answers
 
 Tree = Any
 
 
-class Family(NamedTuple):
-    """The functions of one system, all of them for one device's part of a batch.
+class Names(NamedTuple):
+    """What a model tells apart.
+
+    Attributes:
+        identities: People of the face branch in the order of its logits; empty without one.
+        expressions: Classes in the order of the logits.
+    """
+
+    identities: tuple[str, ...]
+    expressions: tuple[str, ...]
+
+
+class Parts(NamedTuple):
+    """The labelled examples that a run reads.
+
+    Attributes:
+        fit: Those to learn from, their images on disk.
+        validation: Those that choose the model; None without.
+        test: Those of the test split.
+    """
+
+    fit: "Examples"
+    validation: "Examples | None"
+    test: "Examples"
+
+
+class Training(NamedTuple):
+    """The functions of one system for the loop, all of them for one device's part of a batch.
 
     Attributes:
         recognisers: Names of what classifies expressions; the first one chooses the best epoch.
@@ -22,37 +58,77 @@ class Family(NamedTuple):
         updates_due: `(step, step_in_epoch) -> updates`, which networks a step updates.
         train_step: `(updates, state, batch, key) -> (state, metrics)`; `updates` is static, the
             key is that of the run.
-        eval_step: `(parameters, images) -> {recogniser: logits}`.
+        eval_step: `(parameters, images) -> {recogniser: Answers}`.
         sample_columns: Titles of the sample sheet's columns, in their order.
         sample_step: `(parameters, batch, key) -> {column title: images}`.
         sample_rows: Examples on a sample sheet.
-        with_given_weights: `state -> state`, both on the host: puts weights of the user's into the
-            state of a new run; None without such.
+        shown_losses: Losses that the progress bar names.
+        with_given_weights: `(state, load) -> state`, both on the host: puts weights of the user's
+            into the state of a new run; `load` opens a model on disk. None without such.
     """
 
     recognisers: tuple[str, ...]
-    init_state: Callable[[jax.Array], Any]
+    init_state: "Callable[[jax.Array], Any]"
     updates_due: Callable[[int, int], Hashable]
-    train_step: Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]
-    eval_step: Callable[[Tree, jax.Array], dict[str, jax.Array]]
+    train_step: "Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]"
+    eval_step: "Callable[[Tree, jax.Array], dict[str, Answers]]"
     sample_columns: tuple[str, ...]
-    sample_step: Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]
+    sample_step: "Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]"
     sample_rows: int = 3
-    with_given_weights: Callable[[Any], Any] | None = None
+    shown_losses: tuple[str, ...] = ()
+    with_given_weights: "Callable[[Any, Callable[[Path], StoredModel]], Any] | None" = None
 
 
-def set_configured_execution(config: Config, networks: Iterable[nnx.Module | None]) -> None:
+class Family(NamedTuple):
+    """One system; `known.py` knows its name.
+
+    Attributes:
+        fields: Everything that a configuration may say, with the values that it has where nothing
+            says otherwise; `family` is empty.
+        training: `(config, names) -> Training`.
+        feed: `(config, parts, cache) -> Feed`: where the training batches come from; `cache` is a
+            run folder that may hold what the feed has computed before, or None.
+        stored: Weights in PyTorch's layout, architecture, parity.
+        model: What a user calls.
+        features: `(config, parameters, parts, names) -> {name: float32 [N, D]}`, what is probed:
+            features of the examples of all parts, one after the other. `expression`: from which
+            the expression is read, and `random`: of a network that never learned.
+        yardsticks: `(config, data, num_updates) -> {name: test accuracy}` of what a training must
+            beat; `data` has what `Parts` has.
+        check_given_weights: `(config, read_config)`: refuses weights of the user's that a new run
+            cannot begin with, before any data are read; `read_config` reads that of a run folder.
+        examples_read: `(config, dataset, examples) -> other examples of that dataset` which the
+            feed reads beside the splits of the expressions; for `examples`, whose classes they
+            must share.
+        titles: Recogniser to its name in a report.
+        retired: Fields, or whole sections, that runs of before have and nothing reads any more.
+    """
+
+    fields: Callable[[], Config]
+    training: Callable[[Config, Names], Training]
+    feed: "Callable[[Config, Parts, Path | None], Feed]"
+    stored: "Callable[[], StoredFamily]"
+    model: "Callable[[StoredModel], Any]"
+    features: "Callable[[Config, Tree, Sequence[Examples], Names], dict[str, np.ndarray]]"
+    yardsticks: "Callable[[Config, Parts, int], dict[str, float]]" = lambda *_: {}
+    check_given_weights: Callable[[Config, Callable[[Path], Config]], None] = lambda *_: None
+    examples_read: "Callable[[Config, str, Examples], Iterable[Examples]]" = lambda *_: ()
+    titles: Mapping[str, str] = {}
+    retired: tuple[str, ...] = ()
+
+
+def set_configured_execution(config: Config, networks: "Iterable[nnx.Module | None]") -> None:
     """Makes networks compute as the configuration wants it of training steps.
-
-    Runs from before a field existed have its default.
 
     Raises:
         UsageError: If the precision is unknown.
     """
+    from tdgan_jax.networks.execution import set_execution
+
     try:
         set_execution(
             networks,
-            precision=config.get("precision", "float32"),
+            precision=config.precision,
             rematerialise=config.parallel.get("rematerialise", False),
         )
     except ValueError as error:

@@ -11,7 +11,7 @@ from tdgan_jax.data.image_files import BadImage, upright
 from tdgan_jax.data.images import to_array, transform_for_test
 from tdgan_jax.data.picture_files import read_picture
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import Preprocessing
+from tdgan_jax.families.stored import Preprocessing
 
 # A path, a Pillow image, or an array [H, W], [H, W, C] or (several images) [N, H, W, C].
 Images: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Sequence[Any]"

@@ -1,29 +1,30 @@
-"""Finds the family that a configuration names."""
+"""The systems by name: the only file that knows their names.
 
-from tdgan_jax.configuration import Config
-from tdgan_jax.errors import UsageError
-from tdgan_jax.families.classifier.training import classifier_family
+A new system is its folder and one case here.
+"""
+
+from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Family
-from tdgan_jax.families.ifgan.training import ifgan_family
-from tdgan_jax.families.tdgan.training import tdgan_family
+
+NAMES = ("tdgan", "ifgan", "classifier")
 
 
-def make_family(
-    config: Config, identity_names: tuple[str, ...], expression_names: tuple[str, ...]
-) -> Family:
-    """The functions of the configuration's system.
+def family_named(name: object) -> Family:
+    """The record of a system.
+
+    Args:
+        name: As configurations and `model.json` say it.
 
     Raises:
-        UsageError: If the system is unknown.
+        UserError: If there is none of that name.
     """
-    if config.family == "tdgan":
-        return tdgan_family(
-            config,
-            num_identities=len(identity_names),
-            num_expressions=len(expression_names),
-        )
-    if config.family == "classifier":
-        return classifier_family(config, num_expressions=len(expression_names))
-    if config.family == "ifgan":
-        return ifgan_family(config, num_expressions=len(expression_names))
-    raise UsageError(f"family is {config.family!r}; known: tdgan, ifgan, classifier")
+    match name:
+        case "tdgan":
+            from tdgan_jax.families.tdgan.family import TDGAN as family
+        case "ifgan":
+            from tdgan_jax.families.ifgan.family import IFGAN as family
+        case "classifier":
+            from tdgan_jax.families.classifier.family import CLASSIFIER as family
+        case _:
+            raise UserError(f"the system {name!r} is unknown; known: {', '.join(NAMES)}")
+    return family

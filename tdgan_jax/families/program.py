@@ -11,76 +11,71 @@ import jax
 from jax.sharding import Mesh
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.family import Family
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names, Training
+from tdgan_jax.families.known import family_named
 from tdgan_jax.steps.parallel import Step, parallel_eval_step, parallel_train_step
 
 
 class Program(NamedTuple):
-    """A family with its functions compiled, each when it is first called.
+    """A system's functions compiled, each when it is first called.
 
     Attributes:
-        family: The functions for one device's part of a batch.
+        training: The functions for one device's part of a batch.
         mesh: The devices that it is compiled for.
-        num_identities: People in the face branch, K.
-        expression_names: Names of the classes in the model's order.
+        names: What the model tells apart.
         init_state: `key -> state`.
         train_step: `updates -> step`, a `parallel_train_step` for each combination of updates.
         eval_step: A `parallel_eval_step`.
         sample_step: `(parameters, batch, key) -> {column title: images}`.
     """
 
-    family: Family
+    training: Training
     mesh: Mesh
-    num_identities: int
-    expression_names: tuple[str, ...]
+    names: Names
     init_state: Callable[[jax.Array], Any]
     train_step: Callable[[Hashable], Step]
     eval_step: Step
     sample_step: Callable[..., Any]
 
-    def fits(self, identity_names: tuple[str, ...], expression_names: tuple[str, ...]) -> bool:
+    def fits(self, names: Names) -> bool:
         """Says whether the compiled functions serve a run with these people and classes."""
-        return (len(identity_names), expression_names) == (
-            self.num_identities,
-            self.expression_names,
-        )
+        same_classes = names.expressions == self.names.expressions
+        return same_classes and len(names.identities) == len(self.names.identities)
 
 
-def make_program(
-    config: Config,
-    mesh: Mesh,
-    identity_names: tuple[str, ...],
-    expression_names: tuple[str, ...],
-    devices_at_once: int | None = None,
-) -> Program:
+def make_training(config: Config, names: Names) -> Training:
+    """The functions of a configuration's system.
+
+    Raises:
+        UserError: If the system is unknown.
+        UsageError: If a value of the configuration is impossible.
+    """
+    return family_named(config.family).training(config, names)
+
+
+def make_program(config: Config, mesh: Mesh, names: Names) -> Program:
     """Makes the functions of a configuration's system; nothing is compiled yet.
 
     Args:
         config: The configuration.
         mesh: The devices.
-        identity_names: People in the face branch.
-        expression_names: Names of the classes in the model's order.
-        devices_at_once: Devices of this process that compute at once; those of the mesh by default.
+        names: What the model tells apart.
 
     Raises:
-        UsageError: If the system is unknown or a value of the configuration is impossible.
+        UserError: If the system is unknown.
+        UsageError: If a value of the configuration is impossible.
     """
-    family = make_family(config, identity_names, expression_names)
+    training = make_training(config, names)
     return Program(
-        family=family,
+        training=training,
         mesh=mesh,
-        num_identities=len(identity_names),
-        expression_names=expression_names,
-        init_state=jax.jit(family.init_state),
+        names=names,
+        init_state=jax.jit(training.init_state),
         train_step=cache(
             lambda updates: parallel_train_step(
-                partial(family.train_step, updates),
-                mesh,
-                mapping=config.parallel.mapping,
-                devices_at_once=devices_at_once,
+                partial(training.train_step, updates), mesh, mapping=config.parallel.mapping
             )
         ),
-        eval_step=parallel_eval_step(family.eval_step, mesh, devices_at_once=devices_at_once),
-        sample_step=jax.jit(family.sample_step),
+        eval_step=parallel_eval_step(training.eval_step, mesh),
+        sample_step=jax.jit(training.sample_step),
     )

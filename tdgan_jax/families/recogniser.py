@@ -1,23 +1,46 @@
 """What the trained models of all families have in common: the description, and recognition."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tdgan_jax.exchange.description import ModelDescription
-from tdgan_jax.families.images import Images
+from tdgan_jax.families.images import Images, as_model_images
+from tdgan_jax.families.stored import ModelDescription
+from tdgan_jax.steps.state import Answers
+
+
+def probabilities_of(answers: Answers, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities `[N, C]` of answers on the host.
+
+    Args:
+        answers: Where they have probabilities, these are given back; else the softmax of the
+            scores.
+        temperature: What the scores are divided by (Guo et al. 2017).
+    """
+    if answers.probabilities is not None:
+        return np.asarray(answers.probabilities)
+    scores = np.asarray(answers.scores) / temperature
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 class Recogniser:
-    """Tells expressions apart; a family's model says how its logits are computed.
+    """Tells expressions apart.
 
     Attributes:
         description: Architecture, names of the classes, preprocessing.
     """
 
-    def __init__(self, description: ModelDescription):
-        """Takes what is known of the model."""
+    def __init__(self, description: ModelDescription, answer: Callable[[np.ndarray], Answers]):
+        """Takes what is known of a model and what computes its answers.
+
+        Args:
+            description: What the model is.
+            answer: Images float32 `[N, S, S, C]` in [0, 1] to answers on the host.
+        """
         self.description = description
+        self._answer = answer
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -39,9 +62,19 @@ class Recogniser:
         """How faces are cut out of photographs for the model; None: as their owner gives them."""
         return self.description.preprocessing.crop
 
-    def expression_logits(self, images: Images) -> np.ndarray:
-        """Logits of the expressions, float32 `[N, C]`."""
-        raise NotImplementedError
+    def prepared(self, images: Images) -> np.ndarray:
+        """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
+        return as_model_images(images, self.description.preprocessing)
+
+    def recognise(self, images: Images) -> Answers:
+        """Scores, probabilities, and where the model knows them valence and arousal.
+
+        Args:
+            images: N images.
+        """
+        answers = self._answer(self.prepared(images))
+        temperature = self.description.temperature
+        return answers._replace(probabilities=probabilities_of(answers, temperature))
 
     def predict(self, images: Images) -> tuple[list[str], np.ndarray]:
         """Recognises expressions.
@@ -50,10 +83,13 @@ class Recogniser:
             images: N images.
 
         Returns:
-            The most probable expression of each, and probabilities float32 `[N, C]` in the order
-            of `expression_names`.
+            The expression of each with the highest score, and probabilities float32 `[N, C]` in
+            the order of `expression_names`.
         """
-        logits = self.expression_logits(images)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return [self.expression_names[i] for i in probabilities.argmax(axis=1)], probabilities
+        answers = self.recognise(images)
+        labels = [self.expression_names[i] for i in answers.scores.argmax(axis=1)]
+        return labels, answers.probabilities
+
+    def expression_logits(self, images: Images) -> np.ndarray:
+        """Scores of the expressions, float32 `[N, C]`: logits, or what an ensemble gives."""
+        return self.recognise(images).scores

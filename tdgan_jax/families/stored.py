@@ -4,11 +4,63 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tdgan_jax.errors import UserError
-from tdgan_jax.exchange.description import ModelDescription
+import numpy as np
+
+from tdgan_jax.networks.normalisation import Normalisation
 from tdgan_jax.torch_weights.mapping import StateDict
 
 Parameters = dict[str, Any]
+
+
+class Preprocessing(NamedTuple):
+    """How pictures are prepared for a model (spec TDGAN 6.2).
+
+    Attributes:
+        image_size_px: Height and width of the model's images.
+        image_channels: 1: gray, 3: colour. Values are in [0, 1].
+        test_transform: `"resize"`: the whole picture; `"centre_crop"`: its middle, scaled as in
+            training; `"square_centre_crop"`: that of IF-GAN, whose scale makes squares.
+        crop: How faces are cut out of photographs, `faces.alignment.CropSettings` as JSON; None:
+            the model was trained on images as their owner gives them.
+        normalisation: What images in [0, 1], red first, become before the network.
+    """
+
+    image_size_px: int
+    image_channels: int
+    test_transform: str
+    crop: dict[str, Any] | None = None
+    normalisation: Normalisation = Normalisation()
+
+
+class ModelDescription(NamedTuple):
+    """What inference needs besides definitions and parameters.
+
+    Attributes:
+        family: Name of the system.
+        architecture: Arguments of the family's networks, the fields of `config.model`.
+        expression_names: Names of the classes in the order of the logits.
+        num_identities: People that the face branch was trained with; 0 without one.
+        identity_names: Their names in the order of the face discriminator's logits; None where
+            they are not known.
+        preprocessing: How pictures are prepared.
+        temperature: What scores are divided by before the softmax, so that probabilities are
+            calibrated; 1 where nothing was fitted.
+    """
+
+    family: str
+    architecture: dict[str, Any]
+    expression_names: tuple[str, ...]
+    num_identities: int
+    identity_names: tuple[str, ...] | None
+    preprocessing: Preprocessing
+    temperature: float = 1.0
+
+
+def describe_as_json(description: ModelDescription) -> dict[str, Any]:
+    """A description as `model.json` holds it."""
+    preprocessing = description.preprocessing._asdict()
+    preprocessing |= preprocessing.pop("normalisation")._asdict()
+    return description._asdict() | {"preprocessing": preprocessing}
 
 
 class NetworkShapes(NamedTuple):
@@ -100,18 +152,11 @@ class StoredFamily(NamedTuple):
     test_transform: str = "resize"
 
 
-def stored_family(name: str) -> StoredFamily:
-    """The functions of a family.
-
-    Raises:
-        UserError: If it is unknown.
-    """
-    if name == "tdgan":
-        from tdgan_jax.families.tdgan.storage import TDGAN_STORAGE
-
-        return TDGAN_STORAGE
-    if name == "ifgan":
-        from tdgan_jax.families.ifgan.storage import IFGAN_STORAGE
-
-        return IFGAN_STORAGE
-    raise UserError(f"the model is of the family {name!r}; this version knows tdgan and ifgan")
+def differences(
+    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
+) -> dict[str, Difference]:
+    """The largest difference of each output that both sides have."""
+    return {
+        name: Difference(float(np.abs(ours[name] - value).max()), float(np.abs(ours[name]).max()))
+        for name, value in theirs.items()
+    }

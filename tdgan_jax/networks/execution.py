@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.families.tdgan.networks import Encoder
+from tdgan_jax.networks.inception import Encoder
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -214,3 +214,10 @@ class InstanceNorm(nnx.Module):
             return normalised
         scale, bias = (vector[...].reshape(1, 1, 1, -1) for vector in (self.scale, self.bias))
         return (normalised * scale + bias).astype(x.dtype)
+
+
+def to_unit_range(image: jax.Array) -> jax.Array:
+    """uint8 images as float32 in [0, 1]; float images unchanged."""
+    if image.dtype == jnp.uint8:
+        return image.astype(jnp.float32) / 255.0
+    return image

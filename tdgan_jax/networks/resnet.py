@@ -6,6 +6,8 @@ The stride of a bottleneck stands on its 3x3 convolution. Images are `[N, H, W, 
 the caller wants; the weights of torchvision expect ImageNet's mean and deviation (spec IF-GAN 5).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -22,6 +24,8 @@ DEPTHS = {
     101: ((3, 4, 23, 3), True),
 }
 BOTTLENECK_EXPANSION = 4
+# Kernel size and stride of the first convolution.
+STEMS = {"7x7": (7, 2), "3x3": (3, 1)}
 
 
 def convolution(
@@ -53,6 +57,26 @@ class Downsample(nnx.Module):
         return self.norm(self.conv(x), statistics)
 
 
+class SqueezeExcitation(nnx.Module):
+    """Weighs the channels by what is in the whole map (Hu et al. 2018, arXiv:1709.01507)."""
+
+    def __init__(self, channels: int, hidden: int, *, rngs: nnx.Rngs):
+        """Makes the two linear layers with PyTorch's initialisation."""
+
+        def linear(inputs: int, outputs: int) -> nnx.Linear:
+            init = uniform_fan_in(inputs)
+            return nnx.Linear(inputs, outputs, kernel_init=init, bias_init=init, rngs=rngs)
+
+        self.fc1 = linear(channels, max(hidden, 1))
+        self.fc2 = linear(max(hidden, 1), channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, channels]` to the same shape."""
+        pooled = jnp.mean(x, axis=(1, 2))  # [N, channels]
+        weight = nnx.sigmoid(self.fc2(nnx.relu(self.fc1(pooled))))
+        return x * weight[:, None, None, :]
+
+
 class ResidualBlock(nnx.Module):
     """Basic block (two 3x3 convolutions) or bottleneck (1x1, 3x3, 1x1) with a shortcut."""
 
@@ -63,6 +87,7 @@ class ResidualBlock(nnx.Module):
         *,
         stride: int,
         is_bottleneck: bool,
+        squeeze_reduction: int = 0,
         rngs: nnx.Rngs,
     ):
         """Makes the block.
@@ -72,6 +97,8 @@ class ResidualBlock(nnx.Module):
             width: Channels inside; the output of a bottleneck has four times as many.
             stride: 1, or 2 to halve height and width.
             is_bottleneck: Which of the two forms.
+            squeeze_reduction: Of a squeeze-and-excitation before the addition: channels over hidden
+                units; 0: none.
             rngs: Initialises the kernels.
         """
         out_channels = width * BOTTLENECK_EXPANSION if is_bottleneck else width
@@ -92,6 +119,12 @@ class ResidualBlock(nnx.Module):
             else None
         )
 
+        self.squeeze = (
+            SqueezeExcitation(out_channels, out_channels // squeeze_reduction, rngs=rngs)
+            if squeeze_reduction
+            else None
+        )
+
     def __call__(self, x: jax.Array, statistics: BatchStatistics | None) -> jax.Array:
         """Maps `[N, H, W, in]` to `[N, H/stride, W/stride, out]`, at least 0."""
         shortcut = x if self.downsample is None else self.downsample(x, statistics)
@@ -100,6 +133,8 @@ class ResidualBlock(nnx.Module):
             x = norm(conv(x), statistics)
             if i < last:
                 x = nnx.relu(x)
+        if self.squeeze is not None:
+            x = self.squeeze(x)
         return nnx.relu(x + shortcut)
 
 
@@ -121,7 +156,9 @@ class ResNet(nnx.Module):
         width: int = 64,
         image_channels: int = 3,
         images_per_example: int = 1,
-        num_classes: int,
+        stem: str = "7x7",
+        squeeze_reduction: int = 0,
+        num_classes: int | None,
         rngs: nnx.Rngs,
     ):
         """Makes the network.
@@ -131,18 +168,24 @@ class ResNet(nnx.Module):
             width: Channels of the stem; the stages have 1, 2, 4 and 8 times as many.
             image_channels: Channels of the input.
             images_per_example: Images whose pooled features the linear layer sees side by side.
-            num_classes: Number of logits.
+            stem: `"7x7"`: a convolution of stride 2, then a pool of stride 2, as torchvision;
+                `"3x3"`: a convolution of stride 1, then the pool, for small images.
+            squeeze_reduction: Of the blocks, see `ResidualBlock`.
+            num_classes: Number of logits; None leaves the linear layer out.
             rngs: Initialises the parameters as torchvision does.
 
         Raises:
-            ValueError: If the depth is unknown.
+            ValueError: If the depth or the stem is unknown.
         """
         if depth not in DEPTHS:
             raise ValueError(
                 f"depth of the ResNet is {depth}; known: {', '.join(map(str, DEPTHS))}"
             )
         num_blocks, is_bottleneck = DEPTHS[depth]
-        self.conv1 = convolution(image_channels, width, 7, stride=2, rngs=rngs)
+        if stem not in STEMS:
+            raise ValueError(f"stem of the ResNet is {stem!r}; known: {', '.join(STEMS)}")
+        kernel_size, stride = STEMS[stem]
+        self.conv1 = convolution(image_channels, width, kernel_size, stride=stride, rngs=rngs)
         self.norm1 = BatchNorm(width, rngs=rngs)
         stages = []
         channels = width
@@ -153,22 +196,30 @@ class ResNet(nnx.Module):
                 stage_width = width * 2**stage
                 blocks.append(
                     ResidualBlock(
-                        channels, stage_width, stride=stride, is_bottleneck=is_bottleneck, rngs=rngs
+                        channels,
+                        stage_width,
+                        stride=stride,
+                        is_bottleneck=is_bottleneck,
+                        squeeze_reduction=squeeze_reduction,
+                        rngs=rngs,
                     )
                 )
                 channels = stage_width * (BOTTLENECK_EXPANSION if is_bottleneck else 1)
             stages.append(nnx.List(blocks))
         self.stages = nnx.List(stages)
-        init = uniform_fan_in(channels * images_per_example)
-        self.fc = nnx.Linear(
-            channels * images_per_example, num_classes, kernel_init=init, bias_init=init, rngs=rngs
-        )
+        self.num_features = channels * images_per_example
+        self.fc: Any = None
+        if num_classes is not None:
+            init = uniform_fan_in(self.num_features)
+            self.fc = nnx.Linear(
+                self.num_features, num_classes, kernel_init=init, bias_init=init, rngs=rngs
+            )
 
     def features(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
         """Pooled features.
 
         Args:
-            image: `[N, S, S, image_channels]`, S a multiple of 4.
+            image: `[N, S, S, image_channels]`; S/2, or with the small stem S, is even.
             statistics: What training takes as a batch; None for evaluation.
 
         Returns:
@@ -183,5 +234,6 @@ class ResNet(nnx.Module):
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
 
     def __call__(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
-        """Logits `[N, num_classes]` of images, see `features`."""
-        return self.fc(self.features(image, statistics))
+        """Logits `[N, num_classes]` of images, see `features`; the features without that layer."""
+        features = self.features(image, statistics)
+        return features if self.fc is None else self.fc(features)

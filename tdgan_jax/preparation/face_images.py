@@ -7,8 +7,6 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.source_builder import SourceBuilder
 
 if TYPE_CHECKING:  # The detector needs JAX, and few datasets need the detector.
-    from tdgan_jax.data.builders import DatasetBuilder
-    from tdgan_jax.faces.alignment import CropSettings
     from tdgan_jax.faces.preparation import Cropping
 
 FACES = "faces.csv"
@@ -58,21 +56,3 @@ def stored_face(
         builder.append_to_list(FACES, {"file": name, "faces": num_faces, "taken": taken})
         builder.notes[_SEVERAL if num_faces > 1 else _WITHOUT] += 1
     return stored
-
-
-def crop_settings(builder: "DatasetBuilder") -> "CropSettings | None":
-    """How the faces of a prepared dataset were cut out.
-
-    Args:
-        builder: The prepared dataset.
-
-    Returns:
-        The settings, or None if its images are stored as the owner gives them.
-
-    Raises:
-        UserError: If the dataset's record of it is damaged.
-    """
-    from tdgan_jax.faces.alignment import CropSettings
-
-    recorded = (builder.info.metadata or {}).get("crop")
-    return None if recorded is None else CropSettings.from_json(recorded)

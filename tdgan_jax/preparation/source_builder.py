@@ -9,7 +9,7 @@ the records.
 import csv
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -37,9 +37,12 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     passes `metadata=self.notes` to `dataset_info_from_configs`.
 
     Attributes:
+        NEEDS_SOURCE: That it is built from files, which a dataset that is drawn is not.
         notes: Facts about the build, kept with the dataset (`metadata.json`): whether the source
             was `partial`, the number of `skipped_files`, and what a subclass adds.
     """
+
+    NEEDS_SOURCE: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -14,9 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.exchange.selected_runs import BATCH_SIZE, SelectedRun
+from tdgan_jax.exchange.selected_runs import SelectedRun
 from tdgan_jax.probing.transfer_quality import Judge
 
+BATCH_SIZE = 64
 NUM_CELLS = 8  # along each side of an image
 NUM_DIRECTIONS = 9
 THUMBNAIL_PX = 16
@@ -43,15 +44,15 @@ def expression_judge(run: SelectedRun, expression_names: Sequence[str]) -> Judge
             f"{', '.join(run.expression_names)}"
         )
     columns = [run.expression_names.index(name) for name in expression_names]
-    recogniser = run.program.family.recognisers[0]
+    recogniser = run.program.training.recognisers[0]
 
     def judge(images: np.ndarray) -> np.ndarray:
         answers = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
             padding = np.repeat(batch[:1], BATCH_SIZE - len(batch), axis=0)
-            logits = run.program.eval_step(run.parameters, np.concatenate([batch, padding]))
-            scores = np.asarray(logits[recogniser])[: len(batch), columns]
+            answers = run.program.eval_step(run.parameters, np.concatenate([batch, padding]))
+            scores = np.asarray(answers[recogniser].scores)[: len(batch), columns]
             answers.append(scores.argmax(axis=1))
         return np.concatenate(answers)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tdgan_jax.runs.folder import write_atomically
+from tdgan_jax.files import write_atomically
 
 _PAPER = (255, 255, 255)
 _INK = (40, 46, 58)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tdgan_jax.files import read_json
 from tdgan_jax.reports import page
 from tdgan_jax.reports.drawing import NUM_COLOURS
 from tdgan_jax.reports.measurement_figures import scatter_figure
@@ -19,7 +20,6 @@ from tdgan_jax.runs.folder import (
     INTERPOLATION_FILE,
     PICTURES_FOLDER,
     RunFiles,
-    read_json,
 )
 
 _COMMAND = "tdgan-jax report RUN --pictures"

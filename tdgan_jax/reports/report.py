@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tdgan_jax.files import write_atomically
 from tdgan_jax.reports import page
 from tdgan_jax.reports.comparison_sections import comparison_section
 from tdgan_jax.reports.confusion_sections import confusion_section
@@ -33,13 +34,7 @@ from tdgan_jax.reports.settings_sections import (
     differences,
     environment_section,
 )
-from tdgan_jax.runs.folder import (
-    REPORT_FILE,
-    RunFiles,
-    is_run_folder,
-    read_run,
-    write_atomically,
-)
+from tdgan_jax.runs.folder import REPORT_FILE, RunFiles, is_run_folder, read_run
 
 Facts: TypeAlias = list[tuple[str, str]]  # name and value
 Sections: TypeAlias = list[tuple[str, str, str]]  # anchor, heading and body as HTML

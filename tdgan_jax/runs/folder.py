@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tdgan_jax
-from tdgan_jax.configuration import with_younger_fields
+from tdgan_jax.families.fields import as_of_today
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import plain, read_json, write_atomically
 from tdgan_jax.runs.lock import locked_folder
 from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
 
@@ -45,8 +46,7 @@ FEATURES_FILE = "features.json"
 ERRORS_FILE = "errors.json"
 INTERPOLATION_FILE = "interpolation.png"
 SAMPLES_FOLDER = "samples"
-AVERAGE_FACES_FILE = "average_faces.npz"  # of IF-GAN: its targets, and their picture
-AVERAGE_FACES_SHEET = "average_faces.png"
+AVERAGE_FACES_SHEET = "average_faces.png"  # a picture that the feed of IF-GAN gives
 CHECKPOINTS_FOLDER = "checkpoints"
 
 _MARKS = (CONFIG_FILE, METRICS_FILE, RESULT_FILE, CROSS_VALIDATION_FILE)
@@ -86,7 +86,7 @@ def read_run(path: Path) -> RunFiles:
     config = _read_object(path / CONFIG_FILE)
     return RunFiles(
         path=path,
-        config=None if config is None else with_younger_fields(config),
+        config=None if config is None else as_of_today(config),
         environment=_read_object(path / ENVIRONMENT_FILE),
         metrics=read_metrics(path / METRICS_FILE),
         result=_read_object(path / RESULT_FILE),
@@ -123,54 +123,6 @@ def sorted_by_number(paths: Iterable[Path]) -> list[Path]:
         return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
     return sorted(paths, key=key)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole; the old content stays in place when writing fails.
-
-    Raises:
-        UserError: The file cannot be written (no space, no permission).
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        # Gone after a successful replace; its folder may not exist either.
-        if temporary.exists():
-            temporary.unlink()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, atomically; numpy and jax numbers and arrays become plain ones.
-
-    Raises:
-        UserError: The file cannot be written.
-        ValueError: A number is not finite.
-    """
-    text = json.dumps(value, indent=2, allow_nan=False, default=_plain)
-    write_atomically(path, (text + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: The file is missing, unreadable or damaged.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is damaged, it is not JSON: {error}") from error
 
 
 def environment(devices: Sequence[Any]) -> dict[str, Any]:
@@ -333,14 +285,6 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
 def _finite(value: Any) -> Any:
     """Plain copy of a record with null in the place of numbers that are not finite."""
     if isinstance(value, Mapping):
@@ -351,7 +295,7 @@ def _finite(value: Any) -> Any:
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
-    return _finite(_plain(value))
+    return _finite(plain(value))
 
 
 def _version(package: str) -> str | None:

@@ -139,9 +139,7 @@ def _without_ynnpack() -> dict[str, str]:
     return options
 
 
-def parallel_train_step(
-    step: Step, mesh: Mesh, *, mapping: str, devices_at_once: int | None = None
-) -> Step:
+def parallel_train_step(step: Step, mesh: Mesh, *, mapping: str) -> Step:
     """Compiles `step(state, batch, key) -> (state, metrics)`.
 
     With `shard_map` the state given to it is consumed (its buffers are donated).
@@ -153,7 +151,6 @@ def parallel_train_step(
         step: The per-device function.
         mesh: The devices.
         mapping: `"shard_map"` or `"pmap"`.
-        devices_at_once: Devices of this process that compute at once; those of the mesh by default.
 
     Raises:
         UsageError: If the mapping is unknown.
@@ -167,7 +164,7 @@ def parallel_train_step(
             out_specs=(replicated, replicated),
             check_vma=False,
         )
-        options = compiler_options(devices_at_once or len(mesh.local_devices))
+        options = compiler_options(len(mesh.local_devices))
         return jax.jit(mapped, donate_argnums=0, compiler_options=options)
     if mapping == "pmap":
         return _pmapped(step, mesh)
@@ -190,19 +187,18 @@ def _pmapped(step: Step, mesh: Mesh) -> Step:
     return call
 
 
-def parallel_eval_step(step: Step, mesh: Mesh, *, devices_at_once: int | None = None) -> Step:
+def parallel_eval_step(step: Step, mesh: Mesh) -> Step:
     """Compiles `step(state, batch) -> outputs`, both cut along the first axis of the batch.
 
     Args:
         step: The per-device function.
         mesh: The devices.
-        devices_at_once: As of `parallel_train_step`.
     """
     replicated, sharded = PartitionSpec(), PartitionSpec(BATCH_AXIS)
     mapped = jax.shard_map(
         step, mesh=mesh, in_specs=(replicated, sharded), out_specs=sharded, check_vma=False
     )
-    options = compiler_options(devices_at_once or len(mesh.local_devices))
+    options = compiler_options(len(mesh.local_devices))
     return jax.jit(mapped, compiler_options=options)
 
 

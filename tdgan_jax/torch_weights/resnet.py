@@ -38,6 +38,14 @@ def batch_norm_table(key: str, path: TreePath) -> list[Entry]:
     ]
 
 
+def linear_table(key: str, path: TreePath) -> list[Entry]:
+    """Table of a linear layer with a bias."""
+    return [
+        Entry(f"{key}.weight", (*path, "kernel"), LINEAR),
+        Entry(f"{key}.bias", (*path, "bias"), SAME),
+    ]
+
+
 def resnet_table(parameters: Parameters) -> list[Entry]:
     """Table of a ResNet.
 
@@ -53,15 +61,14 @@ def resnet_table(parameters: Parameters) -> list[Entry]:
                 kernel = (*path, "convs", i, "kernel")
                 entries.append(Entry(f"{key}.conv{i + 1}.weight", kernel, CONVOLUTION))
                 entries += batch_norm_table(f"{key}.bn{i + 1}", (*path, "norms", i))
+            if "squeeze" in block:
+                for layer in ("fc1", "fc2"):
+                    entries += linear_table(f"{key}.squeeze.{layer}", (*path, "squeeze", layer))
             if "downsample" in block:
                 kernel = (*path, "downsample", "conv", "kernel")
                 entries.append(Entry(f"{key}.downsample.0.weight", kernel, CONVOLUTION))
                 entries += batch_norm_table(f"{key}.downsample.1", (*path, "downsample", "norm"))
-    return [
-        *entries,
-        Entry("fc.weight", ("fc", "kernel"), LINEAR),
-        Entry("fc.bias", ("fc", "bias"), SAME),
-    ]
+    return entries + (linear_table("fc", ("fc",)) if "fc" in parameters else [])
 
 
 def resnet_from_torch(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 EXPANSION = 4  # output channels of a bottleneck over its width
+STEMS = {"7x7": (7, 2), "3x3": (3, 1)}  # kernel size and stride
 DEPTHS = {
     10: ((1, 1, 1, 1), False),
     18: ((2, 2, 2, 2), False),
@@ -39,12 +40,33 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential 
     )
 
 
+class SqueezeExcitation(nn.Module):
+    """Weighs the channels by what is in the whole map."""
+
+    def __init__(self, channels: int, hidden: int):
+        """Makes the two linear layers."""
+        super().__init__()
+        self.fc1 = nn.Linear(channels, max(hidden, 1))
+        self.fc2 = nn.Linear(max(hidden, 1), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (batch, channels, h, w) to the same shape."""
+        weight = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(dim=(2, 3))))))
+        return x * weight[:, :, None, None]
+
+
+def squeeze(channels: int, reduction: int) -> nn.Module:
+    """Makes the squeeze-and-excitation of a block; the identity for a reduction of 0."""
+    return SqueezeExcitation(channels, channels // reduction) if reduction else nn.Identity()
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1):
+    def __init__(self, in_channels: int, width: int, stride: int = 1, reduction: int = 0):
         """Makes the layers; the first one has the stride."""
         super().__init__()
+        self.squeeze = squeeze(width, reduction)
         self.conv1 = convolution(in_channels, width, 3, stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = convolution(width, width, 3)
@@ -55,17 +77,18 @@ class BasicBlock(nn.Module):
         """Maps (batch, in_channels, h, w) to (batch, width, h / stride, w / stride)."""
         identity = x if self.downsample is None else self.downsample(x)
         x = torch.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
+        x = self.squeeze(self.bn2(self.conv2(x)))
         return torch.relu(x + identity)
 
 
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut; four times as many channels come out."""
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1):
+    def __init__(self, in_channels: int, width: int, stride: int = 1, reduction: int = 0):
         """Makes the layers; the 3x3 one has the stride."""
         super().__init__()
         out_channels = width * EXPANSION
+        self.squeeze = squeeze(out_channels, reduction)
         self.conv1 = convolution(in_channels, width, 1)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = convolution(width, width, 3, stride)
@@ -79,7 +102,7 @@ class Bottleneck(nn.Module):
         identity = x if self.downsample is None else self.downsample(x)
         x = torch.relu(self.bn1(self.conv1(x)))
         x = torch.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
+        x = self.squeeze(self.bn3(self.conv3(x)))
         return torch.relu(x + identity)
 
 
@@ -88,26 +111,31 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None,
         depth: int = 101,
         width: int = 64,
         image_channels: int = 3,
         images_per_example: int = 1,
+        stem: str = "7x7",
+        reduction: int = 0,
     ):
         """Makes the layers.
 
         Args:
-            num_classes: Number of logits.
+            num_classes: Number of logits; None leaves the linear layer out.
             depth: 18, 34, 50 or 101.
             width: Channels of the stem.
             image_channels: Channels of the input; 6 for two colour images one on the other.
             images_per_example: Images whose features the linear layer sees side by side.
+            stem: "7x7", torchvision's with stride 2, or "3x3" with stride 1.
+            reduction: Of a squeeze-and-excitation in each block; 0: none.
         """
         super().__init__()
         blocks, is_bottleneck = DEPTHS[depth]
         block = Bottleneck if is_bottleneck else BasicBlock
         expansion = EXPANSION if is_bottleneck else 1
-        self.conv1 = nn.Conv2d(image_channels, width, 7, stride=2, padding=3, bias=False)
+        kernel_size, stem_stride = STEMS[stem]
+        self.conv1 = convolution(image_channels, width, kernel_size, stem_stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         channels = width
@@ -116,11 +144,14 @@ class ResNet(nn.Module):
             layers = []
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
-                layers.append(block(channels, width * 2**stage, stride))
+                layers.append(block(channels, width * 2**stage, stride, reduction))
                 channels = width * 2**stage * expansion
             stages.append(nn.Sequential(*layers))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.fc = nn.Linear(channels * images_per_example, num_classes)
+        self.num_features = channels * images_per_example
+        self.fc = nn.Identity()
+        if num_classes is not None:
+            self.fc = nn.Linear(self.num_features, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -12,17 +12,16 @@ from tdgan_jax.configuration import (
     differences,
     flatten,
     to_json,
-    unknown_fields,
-    with_younger_fields,
 )
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.families.fields import as_of_today, unknown_fields
+from tdgan_jax.files import read_json
 from tdgan_jax.networks.execution import PRECISIONS
 from tdgan_jax.processes.membership import several
-from tdgan_jax.runs.folder import CONFIG_FILE, read_json
+from tdgan_jax.runs.folder import CONFIG_FILE
 from tdgan_jax.steps.parallel import MAPPINGS
 
-FOLD_WAYS = ("auto", "sequential", "per_device")
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
@@ -31,7 +30,6 @@ OF_THE_MACHINES = (
     "data.memory_limit_bytes",
     "data.num_workers",
     "parallel.devices_per_process",
-    "parallel.folds",
     "parallel.heartbeat_timeout_s",
     "parallel.initialization_timeout_s",
     "parallel.rematerialise",
@@ -58,7 +56,7 @@ def check_same_config(config: Config, workdir: Path) -> None:
     """
     if not (workdir / CONFIG_FILE).exists():
         return
-    stored = flatten(with_younger_fields(read_json(workdir / CONFIG_FILE)))
+    stored = flatten(as_of_today(read_json(workdir / CONFIG_FILE)))
     given = flatten(to_json(config))
     for field in OF_THE_MACHINES:
         stored.pop(field, None)
@@ -86,7 +84,6 @@ def check_values(config: Config) -> None:
     for field, known in (
         ("evaluation.selection", SELECTIONS),
         ("parallel.mapping", MAPPINGS),
-        ("parallel.folds", FOLD_WAYS),
         ("precision", PRECISIONS),
         ("model.image_channels", (1, 3)),
     ):
@@ -104,22 +101,7 @@ def check_values(config: Config) -> None:
             raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
     if several() and config.parallel.mapping == "pmap":
         raise UsageError("parallel.mapping is 'pmap', which is for one process; take 'shard_map'")
-    if several() and config.data.num_folds and config.parallel.folds == "per_device":
-        raise UsageError(
-            "parallel.folds is 'per_device', which is for one process; take 'auto' or 'sequential'"
-        )
     check_protocol(config)
-
-
-def check_given_weights(config: Config) -> None:
-    """Makes sure that the weights that a new run starts from are there.
-
-    Raises:
-        UserError: Names the missing file.
-    """
-    given = config.training.get("imagenet_weights")
-    if given and not Path(given).is_file():
-        raise UserError(f"training.imagenet_weights: there is no file {given}")
 
 
 def check_finite(parameters: Any, step: int) -> None:

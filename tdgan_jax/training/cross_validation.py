@@ -1,14 +1,13 @@
 """Cross-validation: a run for each fold, and what they give together.
 
 The folds stand in `WORKDIR/fold_0`, `fold_1`, ..., each a run folder; `cross_validation.json` and
-the report join them when all are finished. They train one after the other, or one on each device at
-the same time (`concurrent_folds.py`). A fold that was stopped goes on where it stood, finished ones
-are left alone, and single folds (`data.fold`) may run in several processes at once.
+the report join them when all are finished. One process trains them one after the other, each on all
+devices; single folds (`data.fold`) may run in several processes at once, and the last one to finish
+joins them. A fold that was stopped goes on where it stood, finished ones are left alone.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from tqdm import tqdm
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.data.folds import assert_disjoint, fold_name
 from tdgan_jax.data.splits import ALL_FOLDS, with_fold
-from tdgan_jax.data.training_data import load_fold_subjects
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
+from tdgan_jax.families.program import Program
+from tdgan_jax.files import read_json, write_json
 from tdgan_jax.processes.membership import from_first
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.reports.report import write_report
@@ -32,11 +32,9 @@ from tdgan_jax.runs.folder import (
     REPORT_FILE,
     RESULT_FILE,
     environment,
-    read_json,
-    write_json,
 )
 from tdgan_jax.training.checks import check_same_config, check_values
-from tdgan_jax.training.concurrent_folds import CompleteFold, Turn, devices_for_folds, train_at_once
+from tdgan_jax.training.data import load_fold_subjects
 from tdgan_jax.training.loop import complete_run
 from tdgan_jax.training.opening import Run, finished_result, open_run
 
@@ -65,54 +63,38 @@ def cross_validate(
     from_first(lambda: check_unchanged_folds(config, workdir))
     chosen = range(config.data.num_folds) if config.data.fold == ALL_FOLDS else [config.data.fold]
     unfinished = [fold for fold in unfinished_folds(config, workdir) if fold in chosen]
-    devices = devices_for_folds(config, len(unfinished))
     if show_progress and len(chosen) > 1:
-        tqdm.write(describe_folds(config, len(unfinished), len(devices)))
-    complete = partial(_complete_fold, workdir, show_progress)
-    if devices:
-        train_at_once(chosen, devices, partial(_open_fold, config, workdir, devices), complete)
-    else:
-        _train_in_turn(config, workdir, chosen, complete, show_progress=show_progress)
+        tqdm.write(describe_folds(config, len(unfinished)))
+    _train_in_turn(config, workdir, chosen, show_progress=show_progress)
     return from_first(lambda: _summary_so_far(config, workdir))
 
 
-def describe_folds(config: Config, num_unfinished: int, num_at_once: int) -> str:
-    """How the folds are trained, in words.
+def describe_folds(config: Config, num_unfinished: int) -> str:
+    """How many folds are trained, in words.
 
     Args:
         config: The configuration.
         num_unfinished: Folds without a result.
-        num_at_once: Devices that take a fold each; 0: one fold after the other.
     """
     text = f"{config.data.num_folds} folds"
     if not num_unfinished:
         return f"{text}, all of them finished"
     if num_unfinished < config.data.num_folds:
         text += f", {num_unfinished} of them unfinished"
-    if not num_at_once:
-        return f"{text}, one after the other"
-    devices = "1 device" if num_at_once == 1 else f"each of {num_at_once} devices"
-    return f"{text}, {num_at_once} at a time, one on {devices}"
+    return f"{text}, one after the other"
 
 
 def _train_in_turn(
-    config: Config,
-    workdir: Path,
-    folds: Sequence[int],
-    complete_fold: CompleteFold,
-    *,
-    show_progress: bool,
+    config: Config, workdir: Path, folds: Sequence[int], *, show_progress: bool
 ) -> None:
     """Trains one fold after the other, each on all devices."""
     program = None
     for fold in folds:
         if show_progress:
             tqdm.write(f"{fold_name(fold)} ({fold + 1} of {config.data.num_folds})")
-        after = tuple(other for other in folds if other > fold)
-        turn = Turn(fold, place=None, program=program, beside=(), after=after)
-        run = _open_fold(config, workdir, [], turn)
+        run = _open_fold(config, workdir, fold, program, folds)
         program = run.program if run else program
-        complete_fold(fold, run)
+        _complete_fold(workdir / fold_name(fold), run, show_progress=show_progress)
         del run  # with its data, before those of the next one are loaded
 
 
@@ -202,37 +184,33 @@ def summarise_folds(config: Config, workdir: Path) -> dict[str, Any]:
     }
 
 
-def _open_fold(config: Config, workdir: Path, devices: Sequence[Any], turn: Turn) -> Run | None:
-    """Opens the run of a fold whose turn it is; None if it is finished.
+def _open_fold(
+    config: Config, workdir: Path, fold: int, program: Program | None, chosen: Sequence[int]
+) -> Run | None:
+    """Opens the run of a fold; None if it is finished.
 
     Args:
         config: The configuration.
         workdir: The folder of the cross-validation.
-        devices: Those that train a fold each; none: the fold has those of its run.
-        turn: The fold.
+        fold: Its number.
+        program: Compiled functions of the fold before it, if there was one.
+        chosen: The folds that this process trains.
     """
-    of_fold, folder = with_fold(config, turn.fold), workdir / fold_name(turn.fold)
+    of_fold, folder = with_fold(config, fold), workdir / fold_name(fold)
     from_first(lambda: check_same_config(of_fold, folder))
     if finished_result(folder) is not None:
         return None
-    missing = unfinished_folds(config, workdir)
+    after = [other for other in unfinished_folds(config, workdir) if other > fold]
     with _naming(folder.name):
         run = open_run(
-            of_fold,
-            folder,
-            place=turn.place,
-            program=turn.program,
-            folds_after_it=len(set(turn.after).intersection(missing)),
-            folds_beside_it=[workdir / fold_name(i) for i in turn.beside if i in missing],
+            of_fold, folder, program=program, folds_after_it=len(set(after).intersection(chosen))
         )
-        in_use = devices or list(run.place.mesh.devices.flat)
-        from_first(lambda: _describe_all(of_fold, workdir, in_use))
+        from_first(lambda: _describe_all(of_fold, workdir, list(run.mesh.devices.flat)))
     return run
 
 
-def _complete_fold(workdir: Path, show_progress: bool, fold: int, run: Run | None) -> None:
+def _complete_fold(folder: Path, run: Run | None, *, show_progress: bool) -> None:
     """Brings the run of a fold to its end and drops its optimiser state."""
-    folder = workdir / fold_name(fold)
     if run is not None:
         with _naming(folder.name):
             complete_run(run, show_progress=show_progress)

@@ -19,12 +19,14 @@ from tqdm import tqdm
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
-from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
-from tdgan_jax.evaluation.yardsticks import yardsticks
-from tdgan_jax.families.family import Family
-from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
+from tdgan_jax.evaluation.recognition import predict_answers, recognition_figures
+from tdgan_jax.evaluation.yardsticks import ridge_accuracy
+from tdgan_jax.exchange.selected_runs import open_run as open_model_run
+from tdgan_jax.families.family import Parts, Training
+from tdgan_jax.families.known import family_named
+from tdgan_jax.files import write_json
 from tdgan_jax.processes.membership import from_first, is_first, membership
-from tdgan_jax.processes.stopping import Interrupted
+from tdgan_jax.processes.stopping import Interrupted, stop_requests
 from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import write_report
 from tdgan_jax.runs.checkpoints import Checkpoints
@@ -33,13 +35,11 @@ from tdgan_jax.runs.folder import (
     RESULT_FILE,
     in_use_by_this_process,
     sample_path,
-    write_json,
 )
 from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
 from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
 from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.training.records import mean_metrics, one_line, records_of
-from tdgan_jax.training.run_place import Place
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
 
 def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     config, data = run.config, run.data
-    say = partial(_say, run.place, show_progress)
+    say = partial(_say, show_progress)
     say(f"{config.name}: {_describe(run)}")
     for remark in crop_remarks(config):
         say(f"note: {remark}")
@@ -98,7 +98,7 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     def write() -> None:
         if config.evaluation.get("yardsticks"):
             say("yardsticks: ridge regression, head on a frozen random encoder")
-            result["yardsticks"] = yardsticks(config, data, num_updates=int(state.step))
+            result["yardsticks"] = _yardsticks(run, num_updates=int(state.step))
         write_json(run.workdir / RESULT_FILE, result)
         write_report([run.workdir])
 
@@ -108,7 +108,7 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
 
 def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[Any, dict[str, Any]]:
     """The state and the progress that the loop begins with, in the module's start order."""
-    config, data, program = run.config, run.data, run.program
+    data, program = run.data, run.program
     state = replicate(program.init_state(key), program.mesh)
     progress: dict[str, Any] = {
         "step": 0,
@@ -124,42 +124,36 @@ def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[An
         check_same_data(checkpoints.latest_progress(), progress)
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
-    elif program.family.with_given_weights is not None:
-        state = program.family.with_given_weights(jax.device_get(state))
-        state = replicate(state, program.mesh)
-    elif config.training.get("classifier_run"):
-        state = with_classifier_weights(
-            config, data.expression_names, jax.device_get(state), program.mesh
-        )
+    elif program.training.with_given_weights:
+        load = partial(open_model_run, mesh=program.mesh)
+        state = program.training.with_given_weights(jax.device_get(state), load)
         state = replicate(state, program.mesh)
     return state, progress
 
 
 def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     config, data, program = run.config, run.data, run.program
-    family = program.family
+    training = program.training
     init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
     state, progress = _first_state(run, checkpoints, init_key)
     if progress["step"]:
-        _say(run.place, show_progress, f"going on after step {progress['step']}")
+        _say(show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
     rows = own_rows(feed.batch_size, program.mesh)
-    sample_batch = next(feed.batches(epoch=0, rows=slice(family.sample_rows)))
+    sample_batch = next(feed.batches(epoch=0, rows=slice(training.sample_rows)))
     started = time.monotonic() - progress["seconds"]
     window: list[tuple[int, dict[str, jax.Array]]] = []
     window_started = time.monotonic()
 
     with (
-        run.place.stop_requests() as stop_requested,
+        stop_requests() as stop_requested,
         records_of(run.workdir, last_step=progress["step"]) as write_record,
         tqdm(
             total=last_step,
             initial=progress["step"],
             disable=not show_progress or None,
-            desc=run.place.name or None,
-            position=run.place.bar_row,
             unit="step",
             dynamic_ncols=True,
         ) as bar,
@@ -170,7 +164,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 feed.batches(epoch, first_step, rows), start=first_step
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
-                updates = family.updates_due(step - 1, step_in_epoch)
+                updates = training.updates_due(step - 1, step_in_epoch)
                 state, metrics = program.train_step(updates)(
                     state, shard_batch(batch, program.mesh), step_key
                 )
@@ -188,10 +182,10 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     if end_of_epoch:
                         record["evaluation"] = _evaluate(run, state.parameters)
                     write_record(record)
-                    bar.set_postfix_str(one_line(family, record))
+                    bar.set_postfix_str(one_line(training, record))
                     if end_of_epoch and bar.disable:  # what a log file gets instead of the bar
-                        line = one_line(family, record)
-                        _say(run.place, show_progress, f"step {step} of {last_step}: {line}")
+                        line = one_line(training, record)
+                        _say(show_progress, f"step {step} of {last_step}: {line}")
                     window = []
                 draw = step_in_epoch % config.log.samples_every_steps == 0 or step == last_step
                 if draw and is_first():
@@ -200,13 +194,13 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                     columns = program.sample_step(
                         own_copy(state.parameters), sample_batch, sample_key
                     )
-                    _save_samples(family, columns, sample_path(run.workdir, epoch, step))
+                    _save_samples(training, columns, sample_path(run.workdir, epoch, step))
                     window_started += time.monotonic() - drawing_started
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
                     if end_of_epoch:
                         progress = _select(
-                            family,
+                            training,
                             checkpoints,
                             state,
                             progress,
@@ -223,25 +217,32 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     return state, progress
 
 
+def _yardsticks(run: Run, *, num_updates: int) -> dict[str, float]:
+    """Test accuracies of simple classifiers by name."""
+    parts = Parts(run.data.feed.expressions, run.data.validation, run.data.test)
+    of_the_family = family_named(run.config.family).yardsticks(run.config, parts, num_updates)
+    return {"ridge_regression_on_pixels": ridge_accuracy(parts.fit, parts.test)} | of_the_family
+
+
 def _evaluate(run: Run, parameters: Any) -> dict[str, dict[str, Any]]:
     figures = {}
     for split, examples in (("validation", run.data.validation), ("test", run.data.test)):
         if examples is None:
             continue
-        logits = predict_logits(
+        answers = predict_answers(
             run.program.eval_step,
-            run.program.family.recognisers,
+            run.program.training.recognisers,
             parameters,
             examples,
             batch_size=run.config.evaluation.batch_size,
             mesh=run.program.mesh,
         )
-        figures[split] = recognition_figures(logits, examples, run.data.expression_names)
+        figures[split] = recognition_figures(answers, examples, run.data.expression_names)
     return figures
 
 
 def _select(
-    family: Family,
+    training: Training,
     checkpoints: Checkpoints,
     state: Any,
     progress: dict[str, Any],
@@ -251,7 +252,7 @@ def _select(
     selected_on: str,
 ) -> dict[str, Any]:
     """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones."""
-    evaluation, chooser = record["evaluation"], family.recognisers[0]
+    evaluation, chooser = record["evaluation"], training.recognisers[0]
     entry = evaluation["test"] | {"step": record["step"], "epoch": epoch}
     if "validation" in evaluation:
         entry["validation_accuracy"] = evaluation["validation"][chooser]["accuracy"]
@@ -279,12 +280,12 @@ def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _save_samples(family: Family, columns: dict[str, jax.Array], path: Path) -> None:
+def _save_samples(training: Training, columns: dict[str, jax.Array], path: Path) -> None:
     """Saves a sheet of samples."""
     grid = sample_grid(
-        [np.asarray(columns[title]) for title in family.sample_columns],
-        max_rows=family.sample_rows,
-        titles=family.sample_columns,
+        [np.asarray(columns[title]) for title in training.sample_columns],
+        max_rows=training.sample_rows,
+        titles=training.sample_columns,
     )
     save_png(grid, path)
 
@@ -302,7 +303,7 @@ def _describe(run: Run) -> str:
     )
 
 
-def _say(place: Place, show_progress: bool, text: str) -> None:
+def _say(show_progress: bool, text: str) -> None:
     if show_progress:
-        tqdm.write(f"{place.name}: {text}" if place.name else text)
+        tqdm.write(text)
         sys.stdout.flush()  # a log file shows it at once

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.family import Family
+from tdgan_jax.families.family import Training
 from tdgan_jax.processes.membership import is_first
 from tdgan_jax.runs.folder import METRICS_FILE, MetricsLog
 
@@ -41,14 +41,13 @@ def mean_metrics(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, di
     return {"losses": {name: float(np.mean(series)) for name, series in sorted(values.items())}}
 
 
-def one_line(family: Family, record: dict[str, Any]) -> str:
-    """A record for the progress bar: speed, two losses, validation accuracy if it is there."""
+def one_line(training: Training, record: dict[str, Any]) -> str:
+    """A record for the progress bar: speed, some losses, validation accuracy if it is there."""
     losses = record["losses"]
     parts = [f"{record['images_per_second']:.1f} images/s"]
-    shown = ("generator", "expression_head", "classifier")
-    parts += [f"{name}={losses[name]:.2f}" for name in shown if name in losses]
+    parts += [f"{name}={losses[name]:.2f}" for name in training.shown_losses if name in losses]
     if figures := record.get("evaluation", {}).get("validation"):
-        parts.append(f"validation {figures[family.recognisers[0]]['accuracy']:.3f}")
+        parts.append(f"validation {figures[training.recognisers[0]]['accuracy']:.3f}")
     return " ".join(parts)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.ifgan_step import NUM_EXPRESSIONS, UPDATES, random_batch
 from tdgan_jax.configuration import load_config
-from tdgan_jax.families.ifgan.training import ifgan_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.ifgan.training import ifgan_training
 from tdgan_jax.families.ifgan.weights import torch_from_ifgan
 from tdgan_jax.networks import resnet
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step
@@ -51,7 +52,7 @@ def torch_losses(config, parameters, batch):
 def test_all_losses_of_the_twin_are_those_of_jax_step_by_step(config):
     labels = np.arange(8, dtype=np.int32) % NUM_EXPRESSIONS  # all: the first batch sets the centres
     batch = random_batch(config, batch_size=8)._replace(expression_label=labels)
-    family = ifgan_family(config, num_expressions=NUM_EXPRESSIONS)
+    family = ifgan_training(config, Names((), tuple("abcdefgh"[:NUM_EXPRESSIONS])))
     state = jax.jit(family.init_state)(jax.random.key(0))
     # Before the step consumes them.
     expected, centres = torch_losses(config, jax.device_get(state.parameters), batch)

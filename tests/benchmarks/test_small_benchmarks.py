@@ -5,7 +5,7 @@ from argparse import Namespace
 
 import pytest
 
-from benchmarks import faults, fold_strategies, growth, input_pipeline, processes
+from benchmarks import faults, growth, input_pipeline, processes
 from benchmarks.measuring import fastest_seconds
 from benchmarks.torch_variants import use_variant
 
@@ -20,13 +20,6 @@ def test_the_feeds_make_images(capsys):
 def test_a_batch_larger_than_an_epoch_is_one_line(capsys):
     assert input_pipeline.main(["--images=4", "--batch-size=8"]) == 2
     assert "at least 1" in capsys.readouterr().err
-
-
-def test_folds_are_divided_among_the_devices(capsys, monkeypatch):
-    monkeypatch.setattr("jax.config.update", lambda *_: None)  # the devices are there already
-    arguments = ["--config", "configs/tdgan_yale.py:tiny", "--folds=3"]
-    assert fold_strategies.main(arguments) == 2
-    assert "--folds must be a multiple of the 8 devices" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

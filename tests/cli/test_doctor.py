@@ -4,11 +4,11 @@ import re
 import zipfile
 
 import pytest
+from tdgan_jax.data_builders.ck_plus.ck_plus_test import sequence
+from tdgan_jax.data_builders.raf_db.raf_db_dataset_builder import Builder as RafDb
+from tdgan_jax.data_builders.raf_db.raf_db_test import FEW_DOCUMENTED, owners_archive
+from tdgan_jax.data_builders.yale_faces.yale_faces_test import owners_files as yale_files
 
-from data_builders.ck_plus.ck_plus_test import sequence
-from data_builders.raf_db.raf_db_dataset_builder import Builder as RafDb
-from data_builders.raf_db.raf_db_test import FEW_DOCUMENTED, owners_archive
-from data_builders.yale_faces.yale_faces_test import owners_files as yale_files
 from tdgan_jax.cli.main import main
 from tests.owners_files import picture, write_tree
 

@@ -457,7 +457,7 @@ def test_the_example_of_the_readme(torch_export, tmp_path, monkeypatch, capfd):
         if "load_networks" in block
     )
     assert len(example.strip().splitlines()) == 10
-    shutil.copy(ROOT / "tdgan_jax" / "families" / "tdgan" / "twin.py", tmp_path / "tdgan_torch.py")
+    shutil.copy(ROOT / "tdgan_jax" / "torch_weights" / "tdgan_torch.py", tmp_path)
     shutil.copytree(torch_export, tmp_path / "exported")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

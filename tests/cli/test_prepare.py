@@ -174,7 +174,7 @@ def test_errors_are_caught_in_one_place(error, code, message, monkeypatch, capfd
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("tdgan_jax.data.builders.prepare_dataset", fail)
+    monkeypatch.setattr("tdgan_jax.preparation.preparing.prepare_dataset", fail)
     assert main(["prepare", "fer2013", "--source", "x"]) == code
     assert capfd.readouterr() == ("", message)
 

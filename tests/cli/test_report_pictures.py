@@ -11,9 +11,9 @@ from PIL import Image
 from tdgan_jax import api
 from tdgan_jax.cli import report_pictures
 from tdgan_jax.data import examples as examples_module
-from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation import recognition
-from tdgan_jax.exchange import selected_runs
+from tdgan_jax.probing import probed_features
+from tdgan_jax.steps.state import Answers
 
 NAMES = ("anger", "fear")
 
@@ -40,13 +40,15 @@ def run():
         config=SimpleNamespace(evaluation=SimpleNamespace(batch_size=4)),
         expression_names=NAMES,
         parameters={},
-        program=SimpleNamespace(family=family, eval_step=None, mesh=None),
+        program=SimpleNamespace(training=family, eval_step=None, mesh=None),
     )
 
 
 def test_errors_come_with_their_images(run, examples, monkeypatch):
     logits = np.array([[2.0, 0], [0, 2], [0, 3], [0, 2], [0, 5], [0, 2]])
-    monkeypatch.setattr(recognition, "predict_logits", lambda *_, **__: {"classifier": logits})
+    monkeypatch.setattr(
+        recognition, "predict_answers", lambda *_, **__: {"classifier": Answers(logits)}
+    )
     drawn = report_pictures._errors(run, examples)
     assert drawn["recogniser"] == "classifier"
     assert [error["file"] for error in drawn["errors"]] == ["4.png", "2.png"]
@@ -58,9 +60,8 @@ def test_errors_come_with_their_images(run, examples, monkeypatch):
 
 
 def test_maps_name_the_people_where_they_are_known(run, examples, monkeypatch):
-    monkeypatch.setattr(selected_runs, "encoders", lambda run: {"expression": None})
     features = np.arange(12.0).reshape(6, 2)
-    monkeypatch.setattr(selected_runs, "encode_examples", lambda encode, shown: features)
+    monkeypatch.setattr(probed_features, "probed_features", lambda *_: {"expression": features})
     drawn = report_pictures._features(run, examples)
     assert np.shape(drawn["maps"]["expression"]) == (6, 2)
     assert drawn["expressions"] == [0, 1, 0, 1, 0, 1]
@@ -78,16 +79,15 @@ def test_the_strip_puts_two_expressions_on_the_face_of_somebody_else(
         asked.append((faces.mean(), *expressions.mean(axis=(1, 2, 3))))
         return np.zeros((num_frames, 8, 8, 1), np.float32)
 
-    monkeypatch.setattr(api, "load", lambda folder: SimpleNamespace(interpolate=interpolate))
+    monkeypatch.setattr(
+        api, "load", lambda folder: SimpleNamespace(interpolate=interpolate, transfer=None)
+    )
     report_pictures._interpolation(tmp_path, examples, tmp_path / "strip.png")
     # Ben's face, Ann's two expressions.
     assert np.round(np.array(asked[0]) * 255).tolist() == [20, 0, 10]
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.height == 8
 
-    def refuse(folder):
-        raise UserError("this family cannot interpolate")
-
-    monkeypatch.setattr(api, "load", refuse)
+    monkeypatch.setattr(api, "load", lambda folder: SimpleNamespace(predict=None))
     report_pictures._interpolation(tmp_path, examples, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

@@ -11,10 +11,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-import data_builders
+import tdgan_jax.data_builders as data_builders
 from tdgan_jax.data import builders
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.preparation import contents
+from tdgan_jax.preparation import contents, preparing
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.staging import staging_folder
 
@@ -119,7 +119,7 @@ def test_default_directory_needs_no_option(tmp_path, monkeypatch):
         "Prepare it with",
         "  tdgan-jax prepare drawn_dots",
     ]
-    builders.prepare_dataset("drawn_dots")
+    preparing.prepare_dataset("drawn_dots")
     assert builders.open_dataset("drawn_dots").data_path == tmp_path / "drawn_dots" / "8" / "1.2.0"
 
 
@@ -130,7 +130,7 @@ def test_another_version_is_mentioned(tmp_path):
 
 
 def test_drawn_dataset_is_prepared_without_a_source(tmp_path, capfd):
-    builder = builders.prepare_dataset("drawn_dots", config="4", data_dir=tmp_path)
+    builder = preparing.prepare_dataset("drawn_dots", config="4", data_dir=tmp_path)
     assert builder.as_data_source("test")[0]["image"].shape == (4, 4, 1)
     assert contents.label_names(builder) == {"expression": ("fear", "anger")}
     assert contents.class_counts(builder, "expression") == {
@@ -139,28 +139,28 @@ def test_drawn_dataset_is_prepared_without_a_source(tmp_path, capfd):
     }
     assert capfd.readouterr() == ("", "")
     with pytest.raises(UsageError, match="drawn by a program and takes no --source"):
-        builders.prepare_dataset("drawn_dots", tmp_path, data_dir=tmp_path)
+        preparing.prepare_dataset("drawn_dots", tmp_path, data_dir=tmp_path)
 
 
 def test_source_is_needed_and_must_exist(tmp_path):
     with pytest.raises(UsageError, match="add --source PATH\nThe AT&T"):
-        builders.prepare_dataset("att_faces", data_dir=tmp_path / "data")
+        preparing.prepare_dataset("att_faces", data_dir=tmp_path / "data")
     with pytest.raises(UserError, match=r"the source .*nowhere\.zip does not exist"):
-        builders.prepare_dataset("att_faces", tmp_path / "nowhere.zip", data_dir=tmp_path / "data")
+        preparing.prepare_dataset("att_faces", tmp_path / "nowhere.zip", data_dir=tmp_path / "data")
     (tmp_path / "faces.rar").write_bytes(b"Rar!")
     with pytest.raises(UserError, match="neither a folder nor an intact zip file; unpack"):
-        builders.prepare_dataset("att_faces", tmp_path / "faces.rar", data_dir=tmp_path / "data")
+        preparing.prepare_dataset("att_faces", tmp_path / "faces.rar", data_dir=tmp_path / "data")
 
 
 def test_prepared_dataset_is_kept_unless_overwritten(one_person, tmp_path):
     def prepare(**options):
-        return builders.prepare_dataset(
+        return preparing.prepare_dataset(
             "att_faces", one_person, data_dir=tmp_path / "data", partial=True, **options
         )
 
     assert len(prepare().as_data_source("train")) == 10
     (one_person / "s1" / "10.pgm").unlink()
-    with pytest.raises(builders.AlreadyPrepared, match="already prepared in .*--overwrite"):
+    with pytest.raises(preparing.AlreadyPrepared, match="already prepared in .*--overwrite"):
         prepare()
     assert len(prepare(overwrite=True).as_data_source("train")) == 9
     (one_person / "s1" / "9.pgm").write_bytes(b"broken")
@@ -173,7 +173,7 @@ def test_prepared_dataset_is_kept_unless_overwritten(one_person, tmp_path):
 
 
 def test_lost_record_file_is_named(tmp_path):
-    builder = builders.prepare_dataset("drawn_dots", data_dir=tmp_path)
+    builder = preparing.prepare_dataset("drawn_dots", data_dir=tmp_path)
     lost = builder.info.splits["test"].filepaths[0]
     lost.unlink()
     with pytest.raises(UserError, match=rf"lacks {lost.name}; build it again:\n .*--overwrite"):
@@ -188,7 +188,7 @@ def test_interrupted_build_leaves_nothing(one_person, tmp_path, monkeypatch):
 
     monkeypatch.setattr(SourceTree, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        builders.prepare_dataset("att_faces", one_person, data_dir=tmp_path / "data", partial=True)
+        preparing.prepare_dataset("att_faces", one_person, data_dir=tmp_path / "data", partial=True)
     assert not list((tmp_path / "data").iterdir())
 
 
@@ -216,13 +216,13 @@ def test_stopped_process_leaves_nothing_or_is_cleaned_up_after(signal_number, on
         return
     assert list(data_dir.glob(".preparing_*"))
     pipe.unlink()
-    builders.prepare_dataset("att_faces", one_person, data_dir=data_dir, partial=True)
+    preparing.prepare_dataset("att_faces", one_person, data_dir=data_dir, partial=True)
     assert [path.name for path in data_dir.iterdir()] == ["att_faces"]
 
 
 def test_running_build_is_not_taken_for_an_abandoned_one(tmp_path):
     with staging_folder(tmp_path, "drawn_dots") as running:
-        builders.prepare_dataset("drawn_dots", data_dir=tmp_path)
+        preparing.prepare_dataset("drawn_dots", data_dir=tmp_path)
         assert running.exists()
     assert not running.exists()
 
@@ -230,19 +230,19 @@ def test_running_build_is_not_taken_for_an_abandoned_one(tmp_path):
 def test_unwritable_directory_is_an_error_of_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write drawn_dots/8 to ") as raised:
-        builders.prepare_dataset("drawn_dots", data_dir=tmp_path / "file")
+        preparing.prepare_dataset("drawn_dots", data_dir=tmp_path / "file")
     assert "\n" not in str(raised.value)
 
 
 def test_class_order_of_a_prepared_dataset_does_not_depend_on_the_code(tmp_path):
-    builder = builders.prepare_dataset("drawn_dots", data_dir=tmp_path)
+    builder = preparing.prepare_dataset("drawn_dots", data_dir=tmp_path)
     labels = builder.data_path / "expression.labels.txt"
     assert labels.read_text().split() == ["fear", "anger"]
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the development data are not there")
 def test_real_fer2013_subset(tmp_path):
-    builder = builders.prepare_dataset(
+    builder = preparing.prepare_dataset(
         "fer2013", REAL_DATA / "fer2013.zip", config="subset", data_dir=tmp_path
     )
     order = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -270,6 +270,6 @@ def test_real_fer2013_subset(tmp_path):
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the development data are not there")
 def test_real_att_faces(tmp_path):
-    builder = builders.prepare_dataset("att_faces", REAL_DATA / "att_faces.zip", data_dir=tmp_path)
+    builder = preparing.prepare_dataset("att_faces", REAL_DATA / "att_faces.zip", data_dir=tmp_path)
     counts = contents.class_counts(builder, "identity")["train"]
     assert dict(counts) == {f"s{number}": 10 for number in range(1, 41)}

@@ -12,7 +12,7 @@ from tdgan_jax.data.splits import (
     validation_split,
 )
 from tdgan_jax.errors import UsageError, UserError
-from tests.data.test_pipeline import examples
+from tests.data.test_feeds import examples
 
 
 def test_no_group_stands_on_both_sides_and_the_classes_keep_their_shares():

@@ -9,9 +9,10 @@ from tdgan_jax.cli.evaluate import classes_table, remarks
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.intervals import accuracy_interval
-from tdgan_jax.evaluation.recognition import predict_logits, recognition_figures
+from tdgan_jax.evaluation.recognition import predict_answers, recognition_figures
 from tdgan_jax.evaluation.runs import shared_classes
 from tdgan_jax.steps.parallel import make_mesh
+from tdgan_jax.steps.state import Answers
 
 NAMES = ("anger", "fear", "happiness")
 
@@ -37,7 +38,7 @@ def hashes(count):
 def test_intervals_resample_subjects_where_they_are_known():
     logits = np.random.default_rng(0).normal(size=(60, 3))
     known = examples_of(np.repeat([f"S{index}" for index in range(6)], 10))
-    figures = recognition_figures({"classifier": logits}, known, NAMES)["classifier"]
+    figures = recognition_figures({"classifier": Answers(logits)}, known, NAMES)["classifier"]
     correct = logits.argmax(axis=1) == known.expressions
     interval = figures["accuracy_interval"]
     assert (interval["low"], interval["high"]) == accuracy_interval(correct, known.groups)
@@ -45,7 +46,7 @@ def test_intervals_resample_subjects_where_they_are_known():
     assert sum(right for right, _ in figures["per_subject"].values()) == correct.sum()
 
     unknown = examples_of(hashes(60), duplicated=np.arange(60) < 20)
-    figures = recognition_figures({"classifier": logits}, unknown, NAMES)["classifier"]
+    figures = recognition_figures({"classifier": Answers(logits)}, unknown, NAMES)["classifier"]
     assert figures["accuracy_interval"]["unit"] == "image"
     assert figures["without_duplicates"]["accuracy_interval"]["num_units"] == 40
     assert "per_subject" not in figures
@@ -57,8 +58,8 @@ def test_a_bar_shows_how_many_images_are_done_after_two_seconds(
 ):
     now = iter(range(0, 1000, max(seconds, 1)))
     monkeypatch.setattr("tqdm.std.time", lambda: next(now) if seconds else 0)
-    logits = predict_logits(
-        lambda _, images: {"one": np.zeros((len(images), 3), np.float32)},
+    logits = predict_answers(
+        lambda _, images: {"one": Answers(np.zeros((len(images), 3), np.float32))},
         ("one",),
         None,
         examples_of(hashes(20)),
@@ -66,14 +67,16 @@ def test_a_bar_shows_how_many_images_are_done_after_two_seconds(
         mesh=make_mesh(),
         progress_title=title,
     )
-    assert logits["one"].shape == (20, 3)
+    assert logits["one"].scores.shape == (20, 3)
     assert ("seed_0: " in capsys.readouterr().err) is (title is not None and seconds > 0)
 
 
 def test_what_evaluate_prints_beside_the_table():
     labels = examples_of(np.repeat(["a", "b", "c"], 10))
     right = np.eye(3)[labels.expressions]
-    figures = recognition_figures({"one": right, "two": right[:, [2, 0, 1]]}, labels, NAMES)
+    figures = recognition_figures(
+        {"one": Answers(right), "two": Answers(right[:, [2, 0, 1]])}, labels, NAMES
+    )
     assert [line.split() for line in classes_table(figures).splitlines()[2:]] == [
         [name, "1.0000", "1.0000", "0.0000", "0.0000"] for name in NAMES
     ]

@@ -3,13 +3,8 @@ import json
 import pytest
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.exchange.description import (
-    MODEL_FILE,
-    ModelDescription,
-    Preprocessing,
-    read_description,
-    write_description,
-)
+from tdgan_jax.exchange.description import MODEL_FILE, read_description, write_description
+from tdgan_jax.families.stored import ModelDescription, Preprocessing
 
 DESCRIPTION = ModelDescription(
     family="tdgan",

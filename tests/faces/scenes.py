@@ -5,10 +5,10 @@ Another processor may round a few pixels to the next gray; `make_golden.py` keep
 
 import numpy as np
 from PIL import Image
+from tdgan_jax.data_builders.synthetic_faces.drawing import draw
+from tdgan_jax.data_builders.synthetic_faces.factors import sample_expression, sample_identity
 
-from data_builders.synthetic_faces.contact_sheet import STUDIO
-from data_builders.synthetic_faces.drawing import draw
-from data_builders.synthetic_faces.factors import sample_expression, sample_identity
+from benchmarks.contact_sheet import STUDIO
 
 
 def drawn_face(identity, expression, size_px, roll=0.0):

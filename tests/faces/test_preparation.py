@@ -8,11 +8,11 @@ from PIL import Image
 
 from tdgan_jax.cli.main import main
 from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.crops import crop_settings
 from tdgan_jax.data.image_files import FaceImage, NoFaceImage
 from tdgan_jax.errors import UserError
 from tdgan_jax.faces.alignment import CropSettings
 from tdgan_jax.faces.preparation import Cropping, NoFace, cut_out_face
-from tdgan_jax.preparation.face_images import crop_settings
 from tdgan_jax.preparation.image_workers import Reading, read_images
 from tests.faces.scenes import drawn_face, stripes, with_faces
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from tdgan_jax.data.images import resize_exactly
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import Preprocessing
 from tdgan_jax.families.images import as_model_images
+from tdgan_jax.families.stored import Preprocessing
 
 GRAY = Preprocessing(image_size_px=16, image_channels=1, test_transform="resize")
 COLOUR = Preprocessing(image_size_px=16, image_channels=3, test_transform="resize")

@@ -1,18 +1,18 @@
 """The papers' configurations read what the builders make of the owners' files."""
 
 import pytest
+from tdgan_jax.data_builders.baum2i import baum2i_test
+from tdgan_jax.data_builders.ck_plus import ck_plus_test
+from tdgan_jax.data_builders.raf_db import raf_db_test
+from tdgan_jax.data_builders.rafd import rafd_test
+from tdgan_jax.data_builders.tfeid import tfeid_test
 
-from data_builders.baum2i import baum2i_test
-from data_builders.ck_plus import ck_plus_test
-from data_builders.raf_db import raf_db_test
-from data_builders.rafd import rafd_test
-from data_builders.tfeid import tfeid_test
 from tdgan_jax.configuration import load_config
-from tdgan_jax.data.builders import prepare_dataset
 from tdgan_jax.data.folds import assert_disjoint
-from tdgan_jax.data.pipeline import training_batches
-from tdgan_jax.data.training_data import load_training_data
 from tdgan_jax.expressions import BASIC_EXPRESSIONS, SIX_EXPRESSIONS
+from tdgan_jax.families.tdgan.pair_feed import training_batches
+from tdgan_jax.preparation.preparing import prepare_dataset
+from tdgan_jax.training.data import load_training_data
 from tests.owners_files import picture, write_tree
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.faults import FIELDS, ROOT, free_port, meeting_flags
 from benchmarks.faults import command as launch_command
 from tdgan_jax.configuration import load_config
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import METRICS_FILE
 
@@ -58,7 +59,7 @@ def last_state(workdir: Path) -> tuple[dict, list[np.ndarray]]:
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     progress = checkpoints.latest_progress()
     names = (tuple(progress[field]) for field in ("identity_names", "expression_names"))
-    family = make_family(load_config(CONFIG, list(OVERRIDES)), *names)
+    family = make_training(load_config(CONFIG, list(OVERRIDES)), Names(*names))
     template = jax.jit(family.init_state)(jax.random.key(0))
     state, _ = checkpoints.restore_latest(template)
     return progress, [np.asarray(leaf) for leaf in jax.tree.leaves(state)]

@@ -16,12 +16,12 @@ from jax.errors import JaxRuntimeError
 from benchmarks.faults import ROOT, environment, free_port, meeting_flags
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.files import write_json
 from tdgan_jax.processes.meeting import meeting_from
 from tdgan_jax.processes.membership import Membership
 from tdgan_jax.processes.start_checks import check_devices, check_seen_alike
 from tdgan_jax.processes.watching import has_lost_another
 from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.runs.folder import write_json
 from tdgan_jax.training.checks import check_same_config
 from tests.processes.launching import CONFIG, command, outcomes, start
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.faults import environment, wait_for_step
+from tdgan_jax.files import read_json
 from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.runs.folder import read_json
 from tests.processes.launching import (
     LAST_STEP,
     command,

@@ -10,9 +10,9 @@ from PIL import Image
 
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
+from tdgan_jax.files import read_json, write_json
 from tdgan_jax.reports.comparison_sections import compared, repetitions
 from tdgan_jax.reports.report import write_report
-from tdgan_jax.runs import folder as run_folder
 from tdgan_jax.runs.folder import read_run
 
 NAMES = ("anger", "fear", "happiness")
@@ -48,8 +48,8 @@ def finish_run(folder, *, seed, skill, **config):
         "per_subject": subject_counts(correct, SUBJECTS),
     }
     result = {"classifier": figures, "selected_on": "validation", "epoch": 1, "seed": seed}
-    run_folder.write_json(folder / "result.json", result)
-    run_folder.write_json(folder / "config.json", {"seed": seed, **config})
+    write_json(folder / "result.json", result)
+    write_json(folder / "config.json", {"seed": seed, **config})
     return folder
 
 
@@ -102,8 +102,8 @@ def test_folds_are_compared_with_the_corrected_interval(tmp_path):
         for fold in range(3)
     ]
     for run in folds:  # one seed each, whatever made their answers differ
-        config = run_folder.read_json(run / "config.json")
-        run_folder.write_json(run / "config.json", config | {"seed": 0})
+        config = read_json(run / "config.json")
+        write_json(run / "config.json", config | {"seed": 0})
     groups = repetitions({run.name: read_run(run) for run in folds})
     assert [group.test_over_train for group in groups] == [0.5, 0.5]
     found = compared(*groups)
@@ -131,7 +131,7 @@ def test_what_was_measured_and_drawn_of_a_model_is_shown(tmp_path):
 
     feature = {"expression": probed(0.875), "identity": probed(0.625)}
     factors = {"identity/hair": 0.5, "identity/nose": -0.5, "style/light": None}
-    run_folder.write_json(
+    write_json(
         run / "disentanglement.json",
         {
             "settings": {"dataset": ["synthetic_faces/64", "train", "test"]},
@@ -147,13 +147,13 @@ def test_what_was_measured_and_drawn_of_a_model_is_shown(tmp_path):
     )
     maps = {"maps": {"expression": [[0.0, 1.0], [1.0, -0.5], [0.5, 0.5]]}}
     maps |= {"expression_names": NAMES, "expressions": [0, 1, 2], "people": ["ann", "ben", "ann"]}
-    run_folder.write_json(run / "pictures" / "features.json", maps)
+    write_json(run / "pictures" / "features.json", maps)
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, format="PNG")
     error = {"file": "x<y>.png", "answer": "fear", "truth": "anger", "confidence": 0.987}
     error["png"] = base64.b64encode(buffer.getvalue()).decode()
     errors = {"recogniser": "classifier", "errors": [error]}
-    run_folder.write_json(run / "pictures" / "errors.json", errors)
+    write_json(run / "pictures" / "errors.json", errors)
     (run / "pictures" / "interpolation.png").write_bytes(buffer.getvalue())
 
     text, addresses = parsed(write_report([run]))

@@ -11,6 +11,7 @@ from tdgan_jax.cli import report as report_command
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary, recognition_metrics
 from tdgan_jax.families.tdgan.step import SAMPLE_COLUMNS
+from tdgan_jax.files import read_json, write_json
 from tdgan_jax.reports.figures import Series
 from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import distinct_names, write_report
@@ -101,8 +102,8 @@ def draw_run(folder, seed=0, quality=1.6, selected_on="validation", num_records=
         "data": {"expressions": "fer2013", "faces": "att_faces", "pairing": "fixed"},
         "selection": selected_on,
     }
-    run_folder.write_json(folder / "config.json", config)
-    run_folder.write_json(folder / "environment.json", run_folder.environment(["TFRT_CPU_0"]))
+    write_json(folder / "config.json", config)
+    write_json(folder / "environment.json", run_folder.environment(["TFRT_CPU_0"]))
     log = run_folder.MetricsLog(folder / "metrics.jsonl")
     for index in range(num_records):
         step, epoch = 6 * (index + 1), index * 10 // num_records
@@ -122,9 +123,7 @@ def draw_run(folder, seed=0, quality=1.6, selected_on="validation", num_records=
                 for split in ("validation", "test")
             }
         log.append(record)
-    run_folder.write_json(
-        folder / "result.json", drawn_result(generator, quality, seed, selected_on)
-    )
+    write_json(folder / "result.json", drawn_result(generator, quality, seed, selected_on))
     for epoch in range(8):
         blur = 4.0 / (1 + epoch)
         columns = [
@@ -216,7 +215,7 @@ def test_the_same_run_gives_the_same_file(other_run, tmp_path):
 
 def test_report_of_one_run_says_everything(run, tmp_path):
     text = text_of(write_report([run], tmp_path / "report.html"))
-    result = run_folder.read_json(run / "result.json")
+    result = read_json(run / "result.json")
     for recogniser in ("expression_module", "expression_discriminator"):
         for figure in ("accuracy", "mean_class_accuracy", "macro_f1"):
             assert f"{result[recogniser][figure]:.3f}" in text
@@ -244,13 +243,13 @@ def test_several_runs_side_by_side(run, other_run, tmp_path):
     assert "selection" in differences and "losses.identity_weight" not in differences
     assert "test, optimistic" in text
     for folder in (run, other_run):
-        accuracy = run_folder.read_json(folder / "result.json")["expression_module"]["accuracy"]
+        accuracy = read_json(folder / "result.json")["expression_module"]["accuracy"]
         assert f"{accuracy:.3f}" in text
 
 
 def test_pieces_that_are_missing_are_named(tmp_path):
     folder = tmp_path / "young"
-    run_folder.write_json(folder / "config.json", {"seed": 0})
+    write_json(folder / "config.json", {"seed": 0})
     text = text_of(write_report([folder]))
     for words in ("no result.json", "no metrics.jsonl", "no sample sheet", "No environment.json"):
         assert words in text
@@ -270,8 +269,8 @@ def test_fields_outside_the_plan_do_no_harm(tmp_path):
     log = run_folder.MetricsLog(folder / "metrics.jsonl")
     log.append({"step": 0, "epoch": 0, "losses": {"strange<loss>": float("nan")}})
     log.append({"step": 1, "epoch": 0, "losses": {"zero": 0.0, "large": 1e6}})
-    run_folder.write_json(folder / "result.json", {"classifier": {"accuracy": 1}, "epoch": 0})
-    run_folder.write_json(folder / "config.json", {"<b>": {"empty": {}, "none": None}})
+    write_json(folder / "result.json", {"classifier": {"accuracy": 1}, "epoch": 0})
+    write_json(folder / "config.json", {"<b>": {"empty": {}, "none": None}})
     (folder / "samples").mkdir()
     (folder / "samples" / "torn.png").write_bytes(b"\x89PNG")
     text = text_of(write_report([folder]))
@@ -281,7 +280,7 @@ def test_fields_outside_the_plan_do_no_harm(tmp_path):
 
 def test_a_result_no_better_than_the_most_frequent_class_is_marked(tmp_path):
     figures = recognition_metrics(np.array([0, 0, 1]), np.eye(2)[[1, 0, 0]], ["anger", "fear"])
-    run_folder.write_json(tmp_path / "result.json", {"classifier": figures})
+    write_json(tmp_path / "result.json", {"classifier": figures})
     text = text_of(write_report([tmp_path]))
     assert "no better than always answering “anger” (0.667)" in text
 
@@ -294,7 +293,7 @@ def draw_folds(folder, quality=1.5, selected_on="validation"):
         result = drawn_result(generator, quality, 0, selected_on)
         result["subjects"] = {"training": ["ann"], "validation": [], "test": [f"person {fold}"]}
         results[f"fold_{fold}"] = result
-        run_folder.write_json(folder / f"fold_{fold}" / "result.json", result)
+        write_json(folder / f"fold_{fold}" / "result.json", result)
     summary = cross_validation_summary(results) | {
         "selected_on": selected_on,
         "by_selection": {
@@ -309,9 +308,9 @@ def draw_folds(folder, quality=1.5, selected_on="validation"):
         "steps": 2940,
         "seconds": 7237.5,
     }
-    run_folder.write_json(folder / "cross_validation.json", summary)
+    write_json(folder / "cross_validation.json", summary)
     config = {"seed": 0, "data": {"num_folds": 3, "fold": -1}}
-    run_folder.write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     return folder, summary
 
 
@@ -369,7 +368,7 @@ def test_large_sample_sheets_become_smaller_files(tmp_path):
     noise = np.random.default_rng(0).random((3, 256, 256, 3))
     sheet = sample_grid([noise] * 5)
     save_png(sheet, run_folder.sample_path(tmp_path, 0, 1))
-    run_folder.write_json(tmp_path / "config.json", {})
+    write_json(tmp_path / "config.json", {})
     path = write_report([tmp_path])
     assert "data:image/jpeg" in path.read_text()
 
@@ -401,7 +400,7 @@ def command(*arguments):
 
 @pytest.fixture
 def young_run(tmp_path):
-    run_folder.write_json(tmp_path / "young" / "config.json", {"seed": 0})
+    write_json(tmp_path / "young" / "config.json", {"seed": 0})
     return tmp_path / "young"
 
 
@@ -413,7 +412,7 @@ def test_command_writes_into_the_first_run_and_rewrites_it(young_run, capsys):
 
 
 def test_command_says_that_pictures_are_those_of_single_folds(young_run, tmp_path, capsys):
-    run_folder.write_json(tmp_path / "fold_0" / "config.json", {"seed": 0})
+    write_json(tmp_path / "fold_0" / "config.json", {"seed": 0})
     assert command(tmp_path, "--pictures") == 0
     printed = capsys.readouterr()
     assert printed.out == f"{tmp_path / 'report.html'}\n"

@@ -6,16 +6,8 @@ import pytest
 
 from tdgan_jax.runs import folder as run_folder
 from tdgan_jax.errors import UserError
-from tdgan_jax.runs.folder import (
-    MetricsLog,
-    check_writable_with_space,
-    in_use_by_this_process,
-    read_json,
-    read_metrics,
-    read_run,
-    write_atomically,
-    write_json,
-)
+from tdgan_jax.files import read_json, write_atomically, write_json
+from tdgan_jax.runs.folder import (MetricsLog, check_writable_with_space, in_use_by_this_process, read_metrics, read_run)
 
 
 def record(step, **more):

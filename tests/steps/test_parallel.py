@@ -13,7 +13,7 @@ import pytest
 
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.tdgan.objective import Batch, draw_randomness
-from tdgan_jax.families.tdgan.step import TrainState, Updates, init_state, train_step
+from tdgan_jax.families.tdgan.step import Updates, train_step
 from tdgan_jax.steps.parallel import (
     BATCH_AXIS,
     check_batch_size,
@@ -24,6 +24,7 @@ from tdgan_jax.steps.parallel import (
     shard_batch,
     use_cpu_devices,
 )
+from tdgan_jax.steps.state import TrainState, init_state
 from tests.families.tdgan.test_step import tiny_setup
 from tests.steps.recording import ALL_DEVICE_COUNTS, RECORDING_DESCENT, assert_same_training
 

@@ -11,11 +11,12 @@ from flax import nnx
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.known import make_family
-from tdgan_jax.families.tdgan.networks import Encoder
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
 from tdgan_jax.families.tdgan.objective import Batch
 from tdgan_jax.networks.batch_norm import BatchNorm, batch_statistics
 from tdgan_jax.networks.execution import set_execution
+from tdgan_jax.networks.inception import Encoder
 from tdgan_jax.networks.layers import InstanceNorm
 from tdgan_jax.training.checks import check_values
 from tests.families.ifgan import test_step as test_ifgan
@@ -32,7 +33,7 @@ def tdgan_batch(size_px: int) -> Batch:
 def traced_step(config_name: str, *overrides: str):
     """The family of a tiny configuration, and the jaxpr, arguments and results of its step."""
     config = load_config(f"configs/{config_name}.py:tiny", overrides)
-    family = make_family(config, ("anna", "ben", "carla"), EXPRESSIONS)
+    family = make_training(config, Names(("anna", "ben", "carla"), EXPRESSIONS))
     key = jax.random.key(0)
     state = jax.eval_shape(family.init_state, key)
     batch = tdgan_batch(config.model.image_size_px)
@@ -91,7 +92,7 @@ def test_an_unknown_precision_is_refused():
     with pytest.raises(UsageError, match="precision is 'float16'; known: float32, bfloat16"):
         check_values(config)
     with pytest.raises(UsageError, match="precision is 'float16'; known: float32, bfloat16"):
-        make_family(config, ("anna",), EXPRESSIONS)
+        make_training(config, Names(("anna",), EXPRESSIONS))
 
 
 def instance_norm(x: jax.Array) -> jax.Array:

@@ -18,10 +18,12 @@ from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.evaluation.runs import evaluate_folds
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
+from tdgan_jax.files import read_json, write_json
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.runs.checkpoints import Checkpoints, state_bytes
-from tdgan_jax.runs.folder import in_use_by_this_process, read_json, read_metrics, write_json
+from tdgan_jax.runs.folder import in_use_by_this_process, read_metrics
 from tdgan_jax.training import cross_validation
 from tdgan_jax.training import opening as run_opening
 from tdgan_jax.training.cross_validation import (
@@ -35,20 +37,19 @@ from tests.small_folds import FOLDS
 
 pytestmark = pytest.mark.usefixtures("four_devices")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONFIG = "configs/tdgan_yale.py:tiny"
 # Without updates of the generator a step compiles in a third of the time; what it does to the
 # generator when it is resumed is tested with the single run.
 FIELDS = (
     *small_folds.FIELDS,
     "training.discriminator_warmup_steps=1000",
-    "parallel.folds=sequential",  # test_concurrent_folds.py has the other way
 )
 STEPS_A_FOLD = 12
 # The program with the test's dataset among the known ones; runs the commands in a JSON list.
 PROGRAM = """
 import json, sys
-import data_builders
+import tdgan_jax.data_builders as data_builders
 data_builders.__path__.append(sys.argv[1])
 from tdgan_jax.cli.main import main
 for command in json.loads(sys.argv[2]):
@@ -73,7 +74,7 @@ def train(workdir: Path, *more: str) -> list[str]:
 
 
 def start(environment, *commands: list[str]) -> subprocess.Popen:
-    builders = str(Path(__file__).parent / "datasets")
+    builders = str(ROOT / "tests" / "datasets")
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, builders, json.dumps(commands)],
         cwd=ROOT,
@@ -140,8 +141,9 @@ def modification_times(folder: Path) -> dict[Path, int]:
 def best_parameters(fold: Path, selection: str) -> list[np.ndarray]:
     checkpoints = Checkpoints(fold / "checkpoints", read_only=True)
     names = checkpoints.best_progress(selection)
-    family = make_family(
-        load_config(CONFIG), tuple(names["identity_names"]), tuple(names["expression_names"])
+    family = make_training(
+        load_config(CONFIG),
+        Names(tuple(names["identity_names"]), tuple(names["expression_names"])),
     )
     template = jax.eval_shape(family.init_state, jax.random.key(0)).parameters
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -250,9 +252,6 @@ def test_the_disk_must_hold_the_folds_that_are_still_to_come(drawn_folds, monkey
     shapes = jax.eval_shape(run.program.init_state, jax.random.key(0))
     best = 2 * state_bytes(shapes.parameters)
     assert needed[1] - needed[0] == 2 * (best + run_opening.SMALL_FILES_BYTES)
-    beside = [tmp_path / "fold_1", tmp_path / "fold_2"]
-    run_opening.open_run(config, tmp_path / "run", program=run.program, folds_beside_it=beside)
-    assert needed[2] == 3 * needed[0]
 
 
 def test_who_does_not_hold_the_folder_writes_nothing_about_a_run(drawn_folds, tmp_path):

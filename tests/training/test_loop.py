@@ -15,14 +15,15 @@ import pytest
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.known import make_family
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.program import make_training
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.runs.folder import read_metrics
 from tdgan_jax.training.checks import DATA_FIELDS
 from tdgan_jax.training.loop import _select
 from tdgan_jax.training.records import mean_metrics
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONFIG = "configs/tdgan_synthetic.py:tiny"
 
 
@@ -58,8 +59,9 @@ def last_parameters(workdir: Path) -> list[np.ndarray]:
     checkpoints = Checkpoints(workdir / "checkpoints")
     result = json.loads((workdir / "result.json").read_text())
     names = checkpoints.best_progress("validation")
-    family = make_family(
-        load_config(CONFIG), tuple(names["identity_names"]), tuple(names["expression_names"])
+    family = make_training(
+        load_config(CONFIG),
+        Names(tuple(names["identity_names"]), tuple(names["expression_names"])),
     )
     template = jax.jit(family.init_state)(jax.random.key(0))
     state, progress = checkpoints.restore_latest(template)

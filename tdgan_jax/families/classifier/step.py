@@ -1,7 +1,6 @@
 """One training step of the plain classifier, as a per-device function.
 
-The papers' "CNN-base": TDGAN's expression encoder and head, trained on labels alone (spec TDGAN
-2.2 and 2.4). TDGAN is compared with it. It is fed the same batches, whose faces it ignores.
+Encoder and head learn together from the cross-entropy with a target distribution.
 """
 
 from collections.abc import Mapping
@@ -12,35 +11,36 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.families.tdgan.networks import Encoder, Head
-from tdgan_jax.families.tdgan.objective import Batch, Metrics, Parameters, to_unit_range
-from tdgan_jax.losses import accuracy, cross_entropy_loss
+from tdgan_jax.data.image_feed import ImageBatch
+from tdgan_jax.families.classifier.networks import Definitions, encode
+from tdgan_jax.losses import accuracy, distribution_loss
+from tdgan_jax.networks.batch_norm import batch_statistics
+from tdgan_jax.networks.layers import to_unit_range
+from tdgan_jax.networks.normalisation import Normalisation, normalised
+from tdgan_jax.steps.averages import first_averages, moved_averages
 from tdgan_jax.steps.parallel import BATCH_AXIS
+from tdgan_jax.steps.schedules import Schedule, learning_rate_at
+from tdgan_jax.steps.state import (
+    Answers,
+    Metrics,
+    Parameters,
+    average_over_devices,
+    running_averages,
+    separate,
+    together,
+)
 
 SAMPLE_COLUMNS = ("input",)
-
-
-class Classifier(NamedTuple):
-    """The two networks, by the names that they have in TDGAN."""
-
-    expression_encoder: Encoder
-    expression_head: Head
-
-
-class Definitions(NamedTuple):
-    """The networks without their parameters: hashable, merged with parameters to be called."""
-
-    expression_encoder: nnx.GraphDef[Encoder]
-    expression_head: nnx.GraphDef[Head]
 
 
 class TrainState(NamedTuple):
     """Everything that training changes.
 
     Attributes:
-        weights: Network name (`Classifier`'s fields) to the parameter tree that is trained.
+        weights: Network name (`Classifier`'s fields) to the tree that is trained, with the running
+            averages of its batch norms.
         weight_averages: Running averages of the weights; None when they are off.
-        optimizer_states: Network name to state of its own optimiser.
+        optimizer_state: Of the weights of both networks.
         class_counts: float32 `[C]`, training images of each class seen so far; None without class
             weighting.
         step: int32 scalar, steps done since the start.
@@ -48,7 +48,7 @@ class TrainState(NamedTuple):
 
     weights: dict[str, Parameters]
     weight_averages: dict[str, Parameters] | None
-    optimizer_states: dict[str, optax.OptState]
+    optimizer_state: optax.OptState
     class_counts: jax.Array | None
     step: jax.Array
 
@@ -77,41 +77,56 @@ class Setup(NamedTuple):
     Attributes:
         networks: Definitions of the networks.
         objective: Options of the loss.
-        optimizers: Network name to its optimiser.
+        optimizer: Of both networks together.
+        normalisation: Of the images.
         parameter_average_decay: Share of the old average in the new one; 0: no averages.
+        has_global_statistics: Whether the batch norms see the whole batch, so that results do not
+            depend on the number of devices, or each device's part.
         axis_name: Mapped axis to average gradients and metrics over; None without one.
     """
 
     networks: Definitions
     objective: Objective
-    optimizers: Mapping[str, optax.GradientTransformation]
+    optimizer: optax.GradientTransformationExtraArgs
+    normalisation: Normalisation = Normalisation()
     parameter_average_decay: float = 0.0
+    has_global_statistics: bool = True
     axis_name: str | None = BATCH_AXIS
 
 
-def split_networks(networks: Classifier) -> tuple[Definitions, dict[str, Parameters]]:
-    """Separates networks into definitions (hashable) and parameter trees by network name."""
-    halves = {name: nnx.split(network) for name, network in networks._asdict().items()}
-    definitions = Definitions(*(definition for definition, _ in halves.values()))
-    return definitions, {name: nnx.to_pure_dict(state) for name, (_, state) in halves.items()}
+def scheduled_rate(schedule: Schedule, *, epochs: int) -> Any:
+    """The learning rate of an optimiser: of the updates done and the epoch's length."""
+
+    def rate(step: jax.Array, *, steps_per_epoch: jax.Array) -> jax.Array:
+        return learning_rate_at(schedule, step, steps_per_epoch=steps_per_epoch, epochs=epochs)
+
+    return rate
 
 
 def init_state(setup: Setup, weights: dict[str, Parameters], *, num_classes: int) -> TrainState:
     """State at step 0."""
-    states = {name: setup.optimizers[name].init(tree) for name, tree in weights.items()}
-    averages = counts = None
-    if setup.parameter_average_decay:
-        # Buffers of their own: the step donates both.
-        averages = jax.tree.map(jnp.copy, weights)
-    if setup.objective.class_weighting_exponent:
-        counts = jnp.zeros(num_classes)
-    return TrainState(weights, averages, states, counts, jnp.zeros((), jnp.int32))
+    trained, _ = separate_all(setup.networks, weights)
+    return TrainState(
+        weights=weights,
+        weight_averages=first_averages(weights) if setup.parameter_average_decay else None,
+        optimizer_state=setup.optimizer.init(trained),
+        class_counts=jnp.zeros(num_classes) if setup.objective.class_weighting_exponent else None,
+        step=jnp.zeros((), jnp.int32),
+    )
 
 
-def count_classes(setup: Setup, counts: jax.Array, batch: Batch) -> jax.Array:
-    """Adds the images of the whole batch to the counts `[C]`, padding left out."""
+def separate_all(
+    networks: Definitions, trees: Mapping[str, Parameters]
+) -> tuple[dict[str, Parameters], dict[str, Parameters]]:
+    """What is trained and the running averages, each by network name."""
+    parts = {name: separate(getattr(networks, name), tree) for name, tree in trees.items()}
+    return {n: part[0] for n, part in parts.items()}, {n: part[1] for n, part in parts.items()}
+
+
+def count_classes(setup: Setup, counts: jax.Array, batch: ImageBatch) -> jax.Array:
+    """Adds the targets of the whole batch to the counts `[C]`, padding left out."""
     present = (batch.weight > 0).astype(jnp.float32)[:, None]
-    seen = (present * jax.nn.one_hot(batch.expression_label, len(counts))).sum(axis=0)
+    seen = (present * batch.target).sum(axis=0)
     return counts + (seen if setup.axis_name is None else jax.lax.psum(seen, setup.axis_name))
 
 
@@ -122,9 +137,9 @@ def class_weights(counts: jax.Array, *, exponent: float) -> jax.Array:
 
 
 def update_classifier(
-    setup: Setup, state: TrainState, batch: Batch, dropout_keys: jax.Array | None
+    setup: Setup, state: TrainState, batch: ImageBatch, dropout_keys: jax.Array | None
 ) -> tuple[TrainState, Metrics]:
-    """Updates encoder and head by the cross-entropy of the expression images.
+    """Updates encoder and head by the cross-entropy of the images.
 
     Returns:
         The state and metrics; the counts of the classes have grown by the batch.
@@ -133,87 +148,111 @@ def update_classifier(
     if state.class_counts is not None:
         counts = count_classes(setup, state.class_counts, batch)
         by_class = class_weights(counts, exponent=setup.objective.class_weighting_exponent)
-        weight = weight * by_class[batch.expression_label]
+        weight = weight * (batch.target * by_class).sum(axis=1)
         state = state._replace(class_counts=counts)
+    axis_name = setup.axis_name if setup.has_global_statistics else None
+    statistics = batch_statistics(batch.weight, axis_name=axis_name)
+    trained, averages = separate_all(setup.networks, state.weights)
 
-    def loss(weights: dict[str, Parameters]) -> tuple[jax.Array, Metrics]:
-        encoder = nnx.merge(setup.networks.expression_encoder, weights["expression_encoder"])
-        head = nnx.merge(setup.networks.expression_head, weights["expression_head"])
-        logits = head(encoder(batch.expression_image), dropout_keys=dropout_keys)
-        value = cross_entropy_loss(
-            logits,
-            batch.expression_label,
-            weight,
-            label_smoothing=setup.objective.label_smoothing,
+    steps_per_epoch: jax.Array = batch.steps_per_epoch[0]
+
+    def loss(trained: dict[str, Parameters]) -> tuple[jax.Array, tuple[Any, Metrics]]:
+        encoder, head = (
+            nnx.merge(getattr(setup.networks, name), trained[name], averages[name])
+            for name in Definitions._fields
         )
-        right = accuracy(logits, batch.expression_label, batch.weight)
-        return value, {"classifier": value, "classifier_accuracy": right}
-
-    gradient, metrics = jax.grad(loss, has_aux=True)(state.weights)
-    if setup.axis_name is not None:
-        gradient, metrics = jax.lax.pmean((gradient, metrics), setup.axis_name)
-    weights, states = {}, {}
-    for name, optimizer in setup.optimizers.items():
-        change, states[name] = optimizer.update(
-            gradient[name], state.optimizer_states[name], state.weights[name]
+        feature = encode(encoder, batch.image, statistics)
+        logits = head(feature, dropout_keys=dropout_keys)
+        value = distribution_loss(
+            logits, batch.target, weight, label_smoothing=setup.objective.label_smoothing
         )
-        weights[name] = optax.apply_updates(state.weights[name], change)
-    return state._replace(weights=weights, optimizer_states=states), metrics
+        metrics = {
+            "classifier": value,
+            "classifier_accuracy": accuracy(logits, batch.expression_label, batch.weight),
+        }
+        moved = {
+            name: running_averages(network)
+            for name, network in zip(Definitions._fields, (encoder, head), strict=True)
+        }
+        return value, (moved, metrics)
 
-
-def update_averages(setup: Setup, state: TrainState) -> TrainState:
-    """Moves the averages towards the weights; early steps forget their beginning sooner.
-
-    The decay is at most `(1 + t) / (10 + t)` after t steps, so that the random initialisation does
-    not stay in the average of a short training.
-    """
-    if state.weight_averages is None:
-        return state
-    steps = (state.step + 1).astype(jnp.float32)
-    decay = jnp.minimum(setup.parameter_average_decay, (1 + steps) / (10 + steps))
-    averages = jax.tree.map(
-        lambda average, weight: weight + decay * (average - weight),
-        state.weight_averages,
-        state.weights,
+    gradient, (averages, metrics) = jax.grad(loss, has_aux=True)(trained)
+    gradient = average_over_devices(gradient, setup.axis_name)
+    metrics = average_over_devices(metrics, setup.axis_name)
+    if not setup.has_global_statistics and setup.axis_name is not None:
+        # A device counts by its examples, which all have the same weight when nothing is padded.
+        share = jnp.mean(batch.weight)
+        averages = average_over_devices(
+            jax.tree.map(lambda x: share * x, averages), setup.axis_name
+        )
+    change, optimizer_state = setup.optimizer.update(
+        gradient, state.optimizer_state, trained, steps_per_epoch=steps_per_epoch
     )
-    return state._replace(weight_averages=averages)
+    changed: Any = optax.apply_updates(trained, change)
+    weights = {
+        name: together(getattr(setup.networks, name), changed[name], averages[name])
+        for name in Definitions._fields
+    }
+    return state._replace(weights=weights, optimizer_state=optimizer_state), metrics
 
 
 def train_step(
-    setup: Setup, state: TrainState, batch: Batch, dropout_keys: jax.Array | None
+    setup: Setup, state: TrainState, batch: ImageBatch, dropout_keys: jax.Array | None
 ) -> tuple[TrainState, Metrics]:
     """Runs one whole step.
 
     Args:
         setup: What stays the same over the training (static).
         state: State before the step.
-        batch: This device's part of the batch; its faces are not looked at.
+        batch: This device's part of the batch.
         dropout_keys: `[N]` keys of the head's dropout; None switches it off.
 
     Returns:
         The new state and the metrics, float32 scalars averaged over the devices.
     """
-    batch = batch._replace(expression_image=to_unit_range(batch.expression_image))
+    batch = batch._replace(image=normalised(batch.image, setup.normalisation))
     state, metrics = update_classifier(setup, state, batch, dropout_keys)
-    state = update_averages(setup, state)
-    return state._replace(step=state.step + 1), metrics
+    state = state._replace(step=state.step + 1)
+    if state.weight_averages is not None:
+        averages = moved_averages(
+            state.weight_averages,
+            state.weights,
+            decay=setup.parameter_average_decay,
+            num_steps=state.step,
+        )
+        state = state._replace(weight_averages=averages)
+    return state, metrics
 
 
 def eval_step(
-    networks: Definitions, parameters: Mapping[str, Parameters], images: jax.Array
-) -> dict[str, jax.Array]:
-    """Logits `[N, C]` of the `classifier`, without dropout.
+    networks: Definitions,
+    normalisation: Normalisation,
+    parameters: Mapping[str, Parameters],
+    images: jax.Array,
+) -> dict[str, Answers]:
+    """Answers of the `classifier`, without dropout.
 
     Args:
         networks: Definitions of the networks.
+        normalisation: Of the images.
         parameters: Network name to parameter tree.
         images: uint8 or float32 in [0, 1], `[N, S, S, channels]`.
     """
-    encoder = nnx.merge(networks.expression_encoder, parameters["expression_encoder"])
     head = nnx.merge(networks.expression_head, parameters["expression_head"])
-    return {"classifier": head(encoder(to_unit_range(images)))}
+    return {"classifier": Answers(head(features(networks, normalisation, parameters, images)))}
 
 
-def sample_step(batch: Batch) -> dict[str, Any]:
-    """The expression images as the network sees them, float32 `[N, S, S, channels]` in [0, 1]."""
-    return {"input": to_unit_range(batch.expression_image)}
+def features(
+    networks: Definitions,
+    normalisation: Normalisation,
+    parameters: Mapping[str, Parameters],
+    images: jax.Array,
+) -> jax.Array:
+    """What the head sees: `[N, S/16, S/16, C]` or `[N, F]`; arguments as of `eval_step`."""
+    encoder = nnx.merge(networks.expression_encoder, parameters["expression_encoder"])
+    return encode(encoder, normalised(images, normalisation))
+
+
+def sample_step(batch: ImageBatch) -> dict[str, Any]:
+    """The augmented images, float32 `[N, S, S, channels]` in [0, 1]."""
+    return {"input": to_unit_range(batch.image)}

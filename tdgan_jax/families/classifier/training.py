@@ -7,42 +7,38 @@ import jax
 from flax import nnx
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.errors import UsageError
+from tdgan_jax.data.image_feed import ImageBatch
+from tdgan_jax.errors import UsageError, unknown_name
+from tdgan_jax.families.classifier.networks import Classifier, make_classifier, split_networks
 from tdgan_jax.families.classifier.step import (
     SAMPLE_COLUMNS,
-    Classifier,
     Objective,
     Setup,
     TrainState,
     eval_step,
     init_state,
     sample_step,
-    split_networks,
+    scheduled_rate,
     train_step,
 )
-from tdgan_jax.families.family import Family, set_configured_execution
-from tdgan_jax.families.tdgan.networks import make_tdgan
-from tdgan_jax.families.tdgan.objective import Batch
-from tdgan_jax.families.tdgan.step import make_optimizers
+from tdgan_jax.families.family import Names, Training, set_configured_execution
+from tdgan_jax.networks.normalisation import Normalisation
+from tdgan_jax.steps.optimisers import OptimizerSettings, check_optimizer, make_optimizer
+from tdgan_jax.steps.schedules import Schedule, check_schedule
+
+STATISTICS = ("global", "device")
 
 
 def classifier_networks(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> Classifier:
-    """Encoder and head of a configuration, as TDGAN has them.
-
-    With equal seeds they begin with the weights of a TDGAN whose decoder has the released number of
-    residual convolutions.
+    """Encoder and head of a configuration.
 
     Raises:
         UsageError: If a size is impossible.
     """
     try:
-        # Under jit the other networks are never computed.
-        tdgan = make_tdgan(
-            num_identities=1, num_expressions=num_expressions, rngs=rngs, **config.model.to_dict()
-        )
+        return make_classifier(num_expressions=num_expressions, rngs=rngs, **config.model.to_dict())
     except ValueError as error:
         raise UsageError(f"config.model: {error}") from error
-    return Classifier(tdgan.expression_encoder, tdgan.expression_head)
 
 
 def check_options(config: Config) -> None:
@@ -62,52 +58,80 @@ def check_options(config: Config) -> None:
             "loss.class_weighting_exponent must be in [0, 1], got "
             f"{config.loss.class_weighting_exponent}"
         )
+    if config.parallel.batch_statistics not in STATISTICS:
+        raise unknown_name(
+            "parallel.batch_statistics", config.parallel.batch_statistics, STATISTICS
+        )
 
 
-def classifier_family(config: Config, *, num_expressions: int) -> Family:
-    """Makes the classifier's functions for the loop.
-
-    Args:
-        config: The configuration.
-        num_expressions: C.
+def classifier_setup(config: Config, networks: Classifier) -> Setup:
+    """What stays the same over a training.
 
     Raises:
         UsageError: If a value of the configuration is impossible.
     """
     check_options(config)
+    settings = OptimizerSettings(**config.optimizer.to_dict())
+    schedule = Schedule(**config.schedule.to_dict())
+    check_optimizer(settings)
+    check_schedule(schedule)
+    definitions, _ = split_networks(networks)
+    return Setup(
+        networks=definitions,
+        objective=Objective(**config.loss.to_dict()),
+        optimizer=make_optimizer(settings, scheduled_rate(schedule, epochs=config.training.epochs)),
+        normalisation=normalisation_of(config),
+        parameter_average_decay=config.training.parameter_average_decay,
+        has_global_statistics=config.parallel.batch_statistics == "global",
+    )
+
+
+def normalisation_of(config: Config) -> Normalisation:
+    """What images become before the encoder."""
+    return Normalisation(
+        tuple(config.data.mean), tuple(config.data.deviation), config.data.channel_order
+    )
+
+
+def classifier_training(config: Config, names: Names) -> Training:
+    """Makes the classifier's functions for the loop.
+
+    Args:
+        config: The configuration.
+        names: The expressions; nobody is told apart.
+
+    Raises:
+        UsageError: If a value of the configuration is impossible.
+    """
+    num_expressions = len(names.expressions)
     make = partial(classifier_networks, config, num_expressions=num_expressions)
     shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     networks, _ = split_networks(shapes)
     set_configured_execution(config, shapes)
-    trained, _ = split_networks(shapes)
-    setup = Setup(
-        trained,
-        Objective(**config.loss.to_dict()),
-        make_optimizers(config.learning_rate.to_dict()),
-        config.training.parameter_average_decay,
-    )
+    setup = classifier_setup(config, shapes)
 
     def initialise(key: jax.Array) -> TrainState:
         _, weights = split_networks(make(rngs=nnx.Rngs(key)))
         return init_state(setup, weights, num_classes=num_expressions)
 
-    def step(updates: Any, state: TrainState, batch: Batch, key: jax.Array):
+    def step(updates: Any, state: TrainState, batch: ImageBatch, key: jax.Array):
         del updates
         step_key = jax.random.fold_in(key, state.step)
         keys = jax.vmap(partial(jax.random.fold_in, step_key))(batch.position)
         return train_step(setup, state, batch, keys)
 
-    def sample(parameters: Any, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+    def sample(parameters: Any, batch: ImageBatch, key: jax.Array) -> dict[str, jax.Array]:
         del parameters, key
         return sample_step(batch)
 
-    return Family(
+    return Training(
         recognisers=("classifier",),
         init_state=initialise,
         # Every step updates both networks.
         updates_due=lambda step, step_in_epoch: (),
         train_step=step,
-        eval_step=partial(eval_step, networks),
+        eval_step=partial(eval_step, networks, setup.normalisation),
         sample_columns=SAMPLE_COLUMNS,
         sample_step=sample,
+        shown_losses=("classifier",),
     )

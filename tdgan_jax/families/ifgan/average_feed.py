@@ -4,17 +4,22 @@ Order, crop, flip and rotation are pure functions of the seed, the epoch and the
 example. Images are uint8 `[L, L, C]`, squares of 256/224 of the model's size S.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.feeds import ALL_ROWS, num_batches, shuffled_batches
 from tdgan_jax.data.images import centre_crop, rotated
 from tdgan_jax.data.padding import padded_rows, padded_weight
-from tdgan_jax.data.pipeline import ALL_ROWS, num_batches, shuffled_batches
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.ifgan.average_identity import AverageFaces
+from tdgan_jax.families.ifgan.average_identity import (
+    AVERAGE_FACES_FILE,
+    AverageFaces,
+    save_average_faces,
+)
 
 # Angles between minus and plus the largest one, or either of these two.
 ROTATIONS = ("range", "ends")
@@ -86,6 +91,27 @@ class AverageFaceFeed(NamedTuple):
     def contents(self) -> str:
         """What it holds, in words."""
         return f"{len(self.expressions.files)} images"
+
+    @property
+    def other_parts(self) -> dict[str, Examples]:
+        """None: what makes the average faces is in their checksum."""
+        return {}
+
+    @property
+    def checksum(self) -> str:
+        """That of the average faces."""
+        return self.average_faces.checksum
+
+    def save(self, folder: Path) -> None:
+        """Writes the average faces, which other processes read."""
+        save_average_faces(self.average_faces, folder / AVERAGE_FACES_FILE)
+
+    def pictures(self) -> dict[str, tuple[Sequence[np.ndarray], Sequence[str]]]:
+        """The average faces that there are."""
+        faces = self.average_faces
+        present = [i for i, count in enumerate(faces.counts) if count]
+        tiles = [faces.images[i : i + 1].astype(np.float32) / 255 for i in present]
+        return {"average_faces": (tiles, [faces.names[i] for i in present])}
 
     def batches(
         self, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS

@@ -13,8 +13,9 @@ import numpy as np
 
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
-from tdgan_jax.runs.folder import write_atomically
+from tdgan_jax.files import write_atomically
 
+AVERAGE_FACES_FILE = "average_faces.npz"  # in the run folder
 NO_FACE = 128  # gray, for a class without images; nothing is ever drawn after it
 
 

@@ -20,13 +20,13 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.pipeline import evaluation_batches
+from tdgan_jax.data.feeds import evaluation_batches
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.ifgan.networks import Definitions
+from tdgan_jax.families.ifgan.networks import Definitions, split_networks
 from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
-from tdgan_jax.families.ifgan.step import draw_average_faces, split_networks
+from tdgan_jax.families.ifgan.step import draw_average_faces
 from tdgan_jax.families.ifgan.training import ifgan_networks
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Encoder
+from tdgan_jax.networks.inception import ENCODER_STRIDE, Encoder
 from tdgan_jax.steps.parallel import compiler_options
 
 THUMBNAIL_PX = 16

@@ -1,25 +1,36 @@
 """What IF-GAN trains on: its own images, those of other datasets, and the average faces."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.data.examples import Examples, in_memory, joined, with_classes
+from tdgan_jax.data.examples import (
+    Examples,
+    in_memory,
+    joined,
+    with_classes,
+    with_transform,
+)
 from tdgan_jax.data.images import SQUARE_MARGIN
-from tdgan_jax.data.loading import load_labelled, open_prepared, training_transform
+from tdgan_jax.data.loading import load_labelled, open_prepared, square_transform
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.family import Parts
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
-from tdgan_jax.families.ifgan.average_identity import average_faces, check_complete
-from tdgan_jax.runs.folder import AVERAGE_FACES_FILE
+from tdgan_jax.families.ifgan.average_identity import (
+    AVERAGE_FACES_FILE,
+    average_faces,
+    check_complete,
+)
 
 
-def average_face_feed(config: Config, fit: Examples, cache: Path | None) -> AverageFaceFeed:
+def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> AverageFaceFeed:
     """Makes the source of a run's batches.
 
     Args:
         config: An IF-GAN configuration.
-        fit: The training images of its own dataset.
+        parts: The labelled images of its own dataset.
         cache: A run folder that may hold average faces of these images.
 
     Raises:
@@ -27,6 +38,7 @@ def average_face_feed(config: Config, fit: Examples, cache: Path | None) -> Aver
         UsageError: If the configuration asks for something impossible.
     """
     data, size = config.data, config.model.image_size_px
+    fit = with_transform(parts.fit, square_transform(config))
     others = load_whole_datasets(config, data.additional_training_datasets, fit)
     expressions = in_memory(
         joined(fit, others) if others else fit,
@@ -86,7 +98,15 @@ def load_whole_datasets(config: Config, names: str, fit: Examples) -> list[Examp
         splits = open_prepared(config, name, builder_config).info.splits
         folds = [split for split in splits if split.startswith("fold_")]
         split = "+".join(sorted(folds)) or "train"
-        examples = load_labelled(config, name, builder_config, split, training_transform(config))
+        examples = load_labelled(config, name, builder_config, split, square_transform(config))
         examples = with_classes(examples, fit.expression_names)
         loaded.append(examples._replace(groups=np.full(len(examples.files), f"all of {text}")))
     return loaded
+
+
+def examples_read(config: Config, dataset: str, examples: Examples) -> Iterator[Examples]:
+    """Images of the additional datasets and of the average faces; see `Family.examples_read`."""
+    for field in ("additional_training_datasets", "average_identity_datasets"):
+        for text in map(str.strip, config.data[field].split(",")):
+            if text.partition("/")[0] == dataset:
+                yield from load_whole_datasets(config, text, examples)

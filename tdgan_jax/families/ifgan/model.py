@@ -8,20 +8,21 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
 from tdgan_jax.families.ifgan.networks import Definitions
 from tdgan_jax.families.ifgan.objective import to_symmetric_range, to_unit_range
 from tdgan_jax.families.ifgan.step import draw_average_faces, eval_step
-from tdgan_jax.families.images import Images, as_model_images
+from tdgan_jax.families.images import Images
 from tdgan_jax.families.recogniser import Recogniser
+from tdgan_jax.families.stored import StoredModel
+from tdgan_jax.steps.state import Answers
 
 Parameters = Any
 
 
 @compiled
-def _classify(networks: Definitions, parameters: Parameters, images: jax.Array) -> jax.Array:
+def _classify(networks: Definitions, parameters: Parameters, images: jax.Array) -> Answers:
     return eval_step(networks, parameters, images)["classifier"]
 
 
@@ -70,14 +71,10 @@ class IfganModel(Recogniser):
 
     def __init__(self, stored: StoredModel):
         """Puts a model's parameters on the default device."""
-        super().__init__(stored.description)
         self._networks: Definitions = stored.definitions
         self._definition = Definition(stored.definitions)
         self._parameters = jax.device_put(stored.parameters)
-
-    def expression_logits(self, images: Images) -> np.ndarray:
-        """Logits of the classifier on the images and their generated faces, float32 `[N, C]`."""
-        return map_batches(self._function(_classify), self.prepared(images))
+        super().__init__(stored.description, partial(map_batches, self._function(_classify)))
 
     def average_faces(self, images: Images) -> np.ndarray:
         """The expressions of images on the face of an average person.
@@ -127,43 +124,9 @@ class IfganModel(Recogniser):
         (prepared,) = self.prepared(image)
         return np.asarray(_attend(self._definition, self._parameters, prepared[None], cells))[0]
 
-    def transfer(self, faces: Images, expressions: Images, **options: Any) -> np.ndarray:
-        """Not what an IF-GAN does.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError(_NO_FACES)
-
-    def interpolate(self, faces: Images, expressions: Images, **options: Any) -> np.ndarray:
-        """Not what an IF-GAN does.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError(_NO_FACES)
-
-    def face_features(self, images: Images) -> np.ndarray:
-        """Not what an IF-GAN has.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError(_NO_FACES)
-
     def _check_generator(self) -> None:
         if self._networks.generator is None:
             raise UsageError("this model is IF-GAN's baseline: it has a classifier and draws none")
 
-    def prepared(self, images: Images) -> np.ndarray:
-        """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
-        return as_model_images(images, self.description.preprocessing)
-
     def _function(self, function: Any) -> Any:
         return partial(function, self._definition, self._parameters)
-
-
-_NO_FACES = (
-    "this model is an IF-GAN, which has no face branch: it draws every expression on one average "
-    "face; give a TDGAN model"
-)

@@ -8,7 +8,7 @@ Images are `[N, S, S, channels]` in [-1, 1]. A network in training mode is given
 `BatchStatistics` of its batch norms, one in evaluation mode None.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from flax import nnx
 from tdgan_jax.families.ifgan.conditional_gan import Discriminator, Generator
 from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.networks.resnet import ResNet
+from tdgan_jax.steps.state import split
 
 # How the classifier sees a pair; the paper does not say (spec IF-GAN 2).
 TUPLE_FORMS = (
@@ -265,3 +266,8 @@ def make_ifgan(
         rngs=rngs,
     )
     return IFGAN(generator, discriminator, classifier)
+
+
+def split_networks(networks: IFGAN) -> tuple[Definitions, dict[str, Any]]:
+    """Separates the networks into definitions and trees by network name."""
+    return split(networks, Definitions)

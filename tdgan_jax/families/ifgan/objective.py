@@ -22,9 +22,7 @@ from tdgan_jax.losses import (
     patch_judgement_loss,
 )
 from tdgan_jax.networks.batch_norm import BatchStatistics
-
-Parameters = Any
-Metrics = dict[str, jax.Array]
+from tdgan_jax.steps.state import Metrics, Parameters, running_averages
 
 TRUE, DRAWN = 0, 1  # groups of a pass over both tuples
 CHOICES = {
@@ -135,17 +133,6 @@ def to_symmetric_range(image: jax.Array) -> jax.Array:
 def to_unit_range(image: jax.Array) -> jax.Array:
     """Images in [-1, 1] as such in [0, 1]."""
     return (image + 1.0) / 2.0
-
-
-def separate(definition: nnx.GraphDef, tree: Parameters) -> tuple[Parameters, Parameters]:
-    """Divides a network's tree into what is trained and the running averages."""
-    _, weights, averages = nnx.split(nnx.merge(definition, tree), nnx.Param, nnx.BatchStat)
-    return nnx.to_pure_dict(weights), nnx.to_pure_dict(averages)
-
-
-def running_averages(network: nnx.Module) -> Parameters:
-    """The running averages of a network's batch norms as they stand now."""
-    return nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
 
 
 def discriminator_loss(

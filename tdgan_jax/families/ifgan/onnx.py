@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from tdgan_jax.families.ifgan.recogniser_twin import Recogniser
-from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, write_onnx_network
+from tdgan_jax.torch_weights.onnx_files import (
+    GENERATOR_FILE,
+    RECOGNISER_FILE,
+    write_onnx_network,
+)
 
 
 class Drawing(nn.Module):

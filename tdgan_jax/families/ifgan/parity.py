@@ -8,8 +8,7 @@ import numpy as np
 
 from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.families.ifgan.weights import FILE_STEMS, torch_from_ifgan
-from tdgan_jax.families.stored import Difference, StoredModel
-from tdgan_jax.families.tdgan.parity import differences
+from tdgan_jax.families.stored import Difference, StoredModel, differences
 from tdgan_jax.torch_weights.state_files import to_tensors
 
 NUM_PROBES = 3
@@ -79,7 +78,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
 
 def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference]:
     """Runs the ONNX files with onnxruntime, in a batch and alone, and compares their outputs."""
-    from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
+    from tdgan_jax.torch_weights.onnx_files import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
     ours = outputs(stored, probe := make_probe(IfganModel(stored)))
     images = _channels_first(probe)

@@ -8,30 +8,35 @@ generator's by its one pass, the discriminator's by its own update, the classifi
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.families.ifgan.networks import IFGAN, Definitions
+from tdgan_jax.families.ifgan.networks import Definitions
 from tdgan_jax.families.ifgan.objective import (
     Batch,
     Island,
-    Metrics,
     Objective,
-    Parameters,
     classification_loss,
     discriminator_loss,
     drawing_loss,
-    running_averages,
-    separate,
     to_symmetric_range,
     to_unit_range,
 )
 from tdgan_jax.networks.batch_norm import BatchStatistics, batch_statistics
 from tdgan_jax.steps.parallel import BATCH_AXIS
+from tdgan_jax.steps.state import (
+    Answers,
+    Metrics,
+    Parameters,
+    average_over_devices,
+    running_averages,
+    separate,
+    together,
+)
 
 SAMPLE_COLUMNS = ("input", "generated", "target")
 BASELINE_SAMPLE_COLUMNS = ("input",)
@@ -93,17 +98,6 @@ class Setup(NamedTuple):
     axis_name: str | None = BATCH_AXIS
 
 
-def split_networks(networks: IFGAN) -> tuple[Definitions, dict[str, Parameters]]:
-    """Separates networks into definitions (hashable) and trees by network name."""
-    definitions: dict[str, Any] = {name: None for name in IFGAN._fields}
-    trees = {}
-    for name, network in networks._asdict().items():
-        if network is not None:
-            definitions[name], state = nnx.split(network)
-            trees[name] = nnx.to_pure_dict(state)
-    return Definitions(**definitions), trees
-
-
 def make_optimizer(
     *, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 1e-4
 ) -> optax.GradientTransformation:
@@ -130,11 +124,6 @@ def init_state(setup: Setup, parameters: dict[str, Parameters], centres: jax.Arr
     return TrainState(parameters, states, centres, jnp.zeros((), jnp.int32))
 
 
-def average_over_devices(setup: Setup, tree: Any) -> Any:
-    """Mean over the mapped axis, if there is one."""
-    return tree if setup.axis_name is None else jax.lax.pmean(tree, setup.axis_name)
-
-
 def apply_update(
     setup: Setup,
     state: TrainState,
@@ -147,7 +136,7 @@ def apply_update(
     definition = getattr(setup.networks, name)
     weights, _ = separate(definition, state.parameters[name])
     change, optimizer_state = setup.optimizers[name].update(
-        average_over_devices(setup, gradient), state.optimizer_states[name], weights
+        average_over_devices(gradient, setup.axis_name), state.optimizer_states[name], weights
     )
     rate = setup.learning_rates[name].in_epoch(batch.epoch[0])
     changed = jax.tree.map(lambda weight, step: weight + rate * step, weights, change)
@@ -155,9 +144,8 @@ def apply_update(
         # A device counts by its examples, which all have the same weight when nothing is padded.
         share = jnp.mean(batch.weight)
         averages = jax.lax.pmean(jax.tree.map(lambda x: share * x, averages), setup.axis_name)
-    _, tree = nnx.split(nnx.merge(definition, changed, averages))
     return state._replace(
-        parameters=state.parameters | {name: nnx.to_pure_dict(tree)},
+        parameters=state.parameters | {name: together(definition, changed, averages)},
         optimizer_states=state.optimizer_states | {name: optimizer_state},
     )
 
@@ -266,7 +254,7 @@ def train_step(
         state, _, metrics = update_classifier(setup, state, batch, None, statistics)
     else:
         state, metrics = _update_all(setup, state, batch, dropout_keys, statistics)
-    return state._replace(step=state.step + 1), average_over_devices(setup, metrics)
+    return state._replace(step=state.step + 1), average_over_devices(metrics, setup.axis_name)
 
 
 def _update_all(
@@ -309,8 +297,8 @@ def draw_average_faces(
 
 def eval_step(
     networks: Definitions, parameters: Mapping[str, Parameters], images: jax.Array
-) -> dict[str, jax.Array]:
-    """Logits of the classifier on {I_SE, G(I_SE)}; no label enters (spec IF-GAN 1).
+) -> dict[str, Answers]:
+    """Answers of the classifier on {I_SE, G(I_SE)}; no label enters (spec IF-GAN 1).
 
     Args:
         networks: Definitions of the networks.
@@ -318,14 +306,14 @@ def eval_step(
         images: uint8 or float32 in [0, 1], `[N, S, S, C]`.
 
     Returns:
-        Logits `[N, expressions]` of the `classifier`.
+        Scores are the logits `[N, expressions]` of the `classifier`.
     """
     images = to_symmetric_range(images)
     drawn = None
     if networks.generator is not None:
         drawn = draw_average_faces(networks, parameters, images)
     classifier = nnx.merge(networks.classifier, parameters["classifier"])
-    return {"classifier": classifier(images, drawn).logits}
+    return {"classifier": Answers(classifier(images, drawn).logits)}
 
 
 def sample_step(

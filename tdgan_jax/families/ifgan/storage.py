@@ -7,13 +7,16 @@ from typing import Any
 from flax import nnx
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.exchange.description import ModelDescription
 from tdgan_jax.families.ifgan import weights as tables
 from tdgan_jax.families.ifgan.architecture import ifgan_architecture
-from tdgan_jax.families.ifgan.networks import make_ifgan
+from tdgan_jax.families.ifgan.networks import make_ifgan, split_networks
 from tdgan_jax.families.ifgan.parity import compare_with_onnx, compare_with_twin, write_onnx
-from tdgan_jax.families.ifgan.step import split_networks
-from tdgan_jax.families.stored import FoundArchitecture, NetworkShapes, StoredFamily
+from tdgan_jax.families.stored import (
+    FoundArchitecture,
+    ModelDescription,
+    NetworkShapes,
+    StoredFamily,
+)
 from tdgan_jax.torch_weights.mapping import StateDict
 
 

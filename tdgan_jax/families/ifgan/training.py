@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.errors import UsageError
-from tdgan_jax.families.family import Family, set_configured_execution
-from tdgan_jax.families.ifgan.networks import IFGAN, make_ifgan
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.families.family import Names, Training, set_configured_execution
+from tdgan_jax.families.ifgan.networks import IFGAN, make_ifgan, split_networks
 from tdgan_jax.families.ifgan.objective import CHOICES, Batch, Objective
 from tdgan_jax.families.ifgan.step import (
     BASELINE_SAMPLE_COLUMNS,
@@ -23,7 +23,6 @@ from tdgan_jax.families.ifgan.step import (
     init_state,
     make_optimizer,
     sample_step,
-    split_networks,
     train_step,
 )
 from tdgan_jax.torch_weights.resnet import read_imagenet_weights
@@ -107,31 +106,38 @@ def quickly_compiled_key(key: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(jnp.tile(jax.random.key_data(key), 2), impl="rbg")
 
 
-def with_imagenet_weights(path: Path, state: TrainState) -> TrainState:
+def with_imagenet_weights(path: Path, state: TrainState, load: Any) -> TrainState:
     """A new run's state whose classifier has the weights of a torchvision ResNet.
 
     The optimiser's state is that of all weights: zeros.
+
+    Args:
+        path: File of a torchvision ResNet.
+        state: The state of a new run.
+        load: Opens models on disk; the file is none.
 
     Raises:
         UserError: If the file is unreadable or belongs to another network.
     """
     classifier = state.parameters["classifier"]
+    del load
     resnet = read_imagenet_weights(path, classifier["resnet"])
     return state._replace(
         parameters=state.parameters | {"classifier": classifier | {"resnet": resnet}}
     )
 
 
-def ifgan_family(config: Config, *, num_expressions: int) -> Family:
+def ifgan_training(config: Config, names: Names) -> Training:
     """Makes IF-GAN's functions for the loop, or those of the baseline.
 
     Args:
         config: The configuration.
-        num_expressions: Number of classes.
+        names: The expressions; nobody is told apart.
 
     Raises:
         UsageError: If a value of the configuration is impossible.
     """
+    num_expressions = len(names.expressions)
     given = config.training.imagenet_weights
     make = partial(ifgan_networks, config, num_expressions=num_expressions)
     shapes: IFGAN = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
@@ -160,7 +166,7 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
         return sample_step(networks, parameters, batch)
 
     has_generator = config.model.has_generator
-    return Family(
+    return Training(
         recognisers=("classifier",),
         init_state=initialise,
         # Every step updates all networks.
@@ -170,5 +176,17 @@ def ifgan_family(config: Config, *, num_expressions: int) -> Family:
         sample_columns=SAMPLE_COLUMNS if has_generator else BASELINE_SAMPLE_COLUMNS,
         sample_step=sample,
         sample_rows=SAMPLE_ROWS,
+        shown_losses=("generator", "classifier"),
         with_given_weights=partial(with_imagenet_weights, Path(given)) if given else None,
     )
+
+
+def check_given_weights(config: Config) -> None:
+    """Makes sure that the weights that a new run starts from are there.
+
+    Raises:
+        UserError: Names the missing file.
+    """
+    given = config.training.imagenet_weights
+    if given and not Path(given).is_file():
+        raise UserError(f"training.imagenet_weights: there is no file {given}")

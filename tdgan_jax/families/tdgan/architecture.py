@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, scaled
 from tdgan_jax.families.tdgan.weights import FILE_STEMS
+from tdgan_jax.networks.inception import ENCODER_STRIDE, fitting_multiplier
 from tdgan_jax.torch_weights.mapping import StateDict
 
 # What the shapes do not tell; only training uses it.
@@ -66,7 +66,7 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
     model = {
         "image_size_px": feature_size * ENCODER_STRIDE,
         "image_channels": conv1[1],
-        "width_multiplier": width_multiplier(widths),
+        "width_multiplier": fitting_multiplier(widths),
         "num_inception_blocks": _count(state_dicts["expression_encoder"], r"repeat\.(\d+)\."),
         "noise_channels": noise_channels,
         "num_residual_convolutions": _count(state_dicts["decoder"], r"emb2\.(\d+)\."),
@@ -75,26 +75,6 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
     num_expressions = shape("expression_head", "fc3.weight", 2)[0]
     num_identities = shape("face_discriminator", "fc.fc3.weight", 2)[0] - 1
     return TdganArchitecture(model, num_expressions, num_identities)
-
-
-def width_multiplier(widths: Mapping[int, int]) -> float:
-    """The multiplier that scales each width of the paper to the one found.
-
-    Args:
-        widths: Width of the paper to width found.
-
-    Raises:
-        UserError: If there is none.
-    """
-    widest = max(widths)
-    # Rounding leaves an interval for each width; all of them must meet.
-    low = max((found - 0.5) / paper for paper, found in widths.items())
-    high = min((found + 0.5) / paper for paper, found in widths.items())
-    for multiplier in (widths[widest] / widest, (low + high) / 2):
-        if all(scaled(paper, multiplier) == found for paper, found in widths.items()):
-            return multiplier
-    named = ", ".join(f"{found} for {paper}" for paper, found in widths.items())
-    raise UserError(f"no width multiplier turns the paper's widths into these: {named}")
 
 
 def _count(state_dict: StateDict, pattern: str) -> int:

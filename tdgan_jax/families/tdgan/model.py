@@ -9,13 +9,16 @@ import numpy as np
 from flax import nnx
 
 from tdgan_jax.errors import UsageError
-from tdgan_jax.exchange.opening import StoredModel
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.compiled import Definition, compiled
-from tdgan_jax.families.images import Images, as_model_images
+from tdgan_jax.families.images import Images
 from tdgan_jax.families.recogniser import Recogniser
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, Definitions
+from tdgan_jax.families.stored import StoredModel
+from tdgan_jax.families.tdgan.networks import Definitions
+from tdgan_jax.networks.inception import ENCODER_STRIDE
+from tdgan_jax.steps.state import Answers
 
+RECOGNISER = ("expression_encoder", "expression_head")
 Network = Any  # nnx.GraphDef
 Tree = Any  # the parameters of a network
 
@@ -28,9 +31,9 @@ def _encode(encoder: Network, parameters: Tree, images: jax.Array) -> jax.Array:
 @compiled
 def _classify(
     encoder_and_head: tuple[Network, Network], parameters: tuple[Tree, Tree], images: Any
-) -> jax.Array:
+) -> Answers:
     encoder, head = map(nnx.merge, encoder_and_head, parameters)
-    return head(encoder(images))
+    return Answers(head(encoder(images)))
 
 
 @compiled
@@ -69,13 +72,15 @@ class TdganModel(Recogniser):
 
     def __init__(self, stored: StoredModel):
         """Puts a model's parameters on the default device."""
-        super().__init__(stored.description)
         definitions: Definitions = stored.definitions
         self._networks = {
             name: Definition(network) for name, network in definitions._asdict().items()
         }
-        self._recogniser = Definition((definitions.expression_encoder, definitions.expression_head))
         self._parameters = jax.device_put(stored.parameters)
+        recogniser = Definition((definitions.expression_encoder, definitions.expression_head))
+        parameters = tuple(self._parameters[name] for name in RECOGNISER)
+        classify = partial(_classify, recogniser, parameters)
+        super().__init__(stored.description, partial(map_batches, classify))
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
@@ -83,29 +88,22 @@ class TdganModel(Recogniser):
         feature_size = self.image_size_px // ENCODER_STRIDE
         return feature_size, feature_size, self.description.architecture["noise_channels"]
 
-    def expression_logits(self, images: Images) -> np.ndarray:
-        """Logits of the expression module, float32 `[N, C]`."""
-        names = ("expression_encoder", "expression_head")
-        parameters = tuple(self._parameters[name] for name in names)
-        recognise = partial(_classify, self._recogniser, parameters)
-        return map_batches(recognise, self._prepared(images))
-
     def expression_features(self, images: Images) -> np.ndarray:
         """Features d_e of the expression encoder, float32 `[N, S/16, S/16, 128]` at full width."""
-        return map_batches(self._network("expression_encoder", _encode), self._prepared(images))
+        return map_batches(self._network("expression_encoder", _encode), self.prepared(images))
 
     def face_features(self, images: Images) -> np.ndarray:
         """Features d_f of the face encoder, float32 `[N, S/16, S/16, 128]` at full width."""
-        return map_batches(self._network("face_encoder", _encode), self._prepared(images))
+        return map_batches(self._network("face_encoder", _encode), self.prepared(images))
 
     def face_discriminator_logits(self, images: Images) -> np.ndarray:
         """Logits of the face discriminator, float32 `[N, identities + 1]`, the last one "fake"."""
-        return map_batches(self._network("face_discriminator", _judge), self._prepared(images))
+        return map_batches(self._network("face_discriminator", _judge), self.prepared(images))
 
     def expression_discriminator_logits(self, images: Images) -> np.ndarray:
         """Logits of the expression discriminator, float32 `[N, C]`."""
         judge = self._network("expression_discriminator", _judge)
-        return map_batches(judge, self._prepared(images))
+        return map_batches(judge, self.prepared(images))
 
     def transfer(
         self,
@@ -180,9 +178,6 @@ class TdganModel(Recogniser):
         mixed = [(1 - position) * feature[0] + position * feature[-1] for feature in features]
         repeated = None if drawn is None else np.repeat(drawn, num_frames, axis=0)
         return map_batches(self._network("decoder", _decode), *mixed, repeated)
-
-    def _prepared(self, images: Images) -> np.ndarray:
-        return as_model_images(images, self.description.preprocessing)
 
     def _network(self, name: str, function: Any) -> Any:
         """One of the compiled functions above with a network's definition and parameters."""

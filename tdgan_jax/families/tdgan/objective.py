@@ -18,9 +18,7 @@ from tdgan_jax.losses import (
     cross_entropy_loss,
     squared_error_loss,
 )
-
-Parameters = Any
-Metrics = dict[str, jax.Array]
+from tdgan_jax.steps.state import Metrics, Parameters
 
 
 class Batch(NamedTuple):
@@ -103,13 +101,6 @@ class FirstPass(NamedTuple):
     expression_feature_of_face: jax.Array
     face_feature: jax.Array
     face_feature_of_expression: jax.Array
-
-
-def to_unit_range(image: jax.Array) -> jax.Array:
-    """uint8 images as float32 in [0, 1]; float images unchanged."""
-    if image.dtype == jnp.uint8:
-        return image.astype(jnp.float32) / 255.0
-    return image
 
 
 def draw_randomness(

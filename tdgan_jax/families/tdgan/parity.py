@@ -1,14 +1,13 @@
 """Compares TDGAN's exports with the model that they come from, by running both."""
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from tdgan_jax.families.stored import Difference, StoredModel
+from tdgan_jax.families.stored import Difference, StoredModel, differences
 from tdgan_jax.families.tdgan.model import TdganModel
 from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.torch_weights.state_files import to_tensors
@@ -42,7 +41,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
     """Loads an export strictly into the torch twin and compares all outputs."""
     import torch
 
-    from tdgan_jax.families.tdgan.twin import load_networks
+    from tdgan_jax.torch_weights.tdgan_torch import load_networks
 
     model = TdganModel(stored)
     probe = make_probe(model)
@@ -64,7 +63,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 def write_onnx(stored: StoredModel, folder: Path) -> None:
     """Writes `recogniser.onnx` and `generator.onnx`."""
     from tdgan_jax.families.tdgan.onnx import write_onnx_files
-    from tdgan_jax.families.tdgan.twin import make_networks
+    from tdgan_jax.torch_weights.tdgan_torch import make_networks
 
     sizes = stored.description.architecture
     weights = {
@@ -81,7 +80,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
 
 def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference]:
     """Runs both ONNX files with onnxruntime, in a batch and alone, and compares their outputs."""
-    from tdgan_jax.families.tdgan.onnx import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
+    from tdgan_jax.torch_weights.onnx_files import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
     model = TdganModel(stored)
     probe = make_probe(model)
@@ -116,16 +115,6 @@ def outputs(model: TdganModel, probe: Probe) -> dict[str, np.ndarray]:
                 probe.expressions
             ),
         }
-
-
-def differences(
-    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
-) -> dict[str, Difference]:
-    """The largest difference of each output that both sides have."""
-    return {
-        name: Difference(float(np.abs(ours[name] - value).max()), float(np.abs(ours[name]).max()))
-        for name, value in theirs.items()
-    }
 
 
 def _channels_first(array: np.ndarray) -> np.ndarray:

@@ -17,13 +17,11 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from tdgan_jax.families.tdgan.networks import TDGAN, Definitions
+from tdgan_jax.families.tdgan.networks import Definitions
 from tdgan_jax.families.tdgan.objective import (
     Batch,
     FirstPass,
-    Metrics,
     Objective,
-    Parameters,
     Randomness,
     expression_discriminator_loss,
     expression_head_loss,
@@ -31,26 +29,13 @@ from tdgan_jax.families.tdgan.objective import (
     generate,
     generator_loss,
     reconstruct,
-    to_unit_range,
 )
+from tdgan_jax.networks.layers import to_unit_range
 from tdgan_jax.steps.parallel import BATCH_AXIS
+from tdgan_jax.steps.state import Answers, Metrics, Parameters, TrainState, average_over_devices
 
 SAMPLE_COLUMNS = ("face", "expression", "generated", "face again", "expression again")
 GENERATOR = ("decoder", "face_encoder", "expression_encoder")
-
-
-class TrainState(NamedTuple):
-    """Everything that training changes.
-
-    Attributes:
-        parameters: Network name (`TDGAN`'s fields) to parameter tree.
-        optimizer_states: Network name to state of its own optimiser.
-        step: int32 scalar, steps done since the start.
-    """
-
-    parameters: dict[str, Parameters]
-    optimizer_states: dict[str, optax.OptState]
-    step: jax.Array
 
 
 class Setup(NamedTuple):
@@ -77,55 +62,18 @@ class Updates(NamedTuple):
     expression_discriminator: bool
 
 
-def split_networks(networks: TDGAN) -> tuple[Definitions, dict[str, Parameters]]:
-    """Separates networks into definitions (hashable) and parameter trees by network name."""
-    halves = {name: nnx.split(network) for name, network in networks._asdict().items()}
-    definitions = Definitions(*(definition for definition, _ in halves.values()))
-    return definitions, {name: nnx.to_pure_dict(state) for name, (_, state) in halves.items()}
-
-
-def make_optimizers(
-    learning_rates: Mapping[str, float],
-) -> dict[str, optax.GradientTransformation]:
-    """Adam with PyTorch's defaults for each network (spec TDGAN 5).
-
-    Adam works element by element, so one optimiser a network is the same as the released
-    program's groups.
-
-    Args:
-        learning_rates: Network name to learning rate; 0 leaves a network as it is, and its gradient
-            is not computed.
-    """
-    return {
-        name: optax.adam(rate) if rate else optax.set_to_zero()
-        for name, rate in learning_rates.items()
-    }
-
-
-def init_state(
-    parameters: dict[str, Parameters],
-    optimizers: Mapping[str, optax.GradientTransformation],
-) -> TrainState:
-    """State at step 0."""
-    states = {name: optimizers[name].init(tree) for name, tree in parameters.items()}
-    return TrainState(parameters, states, jnp.zeros((), jnp.int32))
-
-
 def apply_gradient(setup: Setup, state: TrainState, name: str, gradient: Parameters) -> TrainState:
     """Averages one network's gradient over the devices and takes its optimiser's step."""
     change, optimizer_state = setup.optimizers[name].update(
-        average_over_devices(setup, gradient), state.optimizer_states[name], state.parameters[name]
+        average_over_devices(gradient, setup.axis_name),
+        state.optimizer_states[name],
+        state.parameters[name],
     )
     changed = optax.apply_updates(state.parameters[name], change)
     return state._replace(
         parameters=state.parameters | {name: changed},
         optimizer_states=state.optimizer_states | {name: optimizer_state},
     )
-
-
-def average_over_devices(setup: Setup, tree: Any) -> Any:
-    """Mean over the mapped axis, if there is one."""
-    return tree if setup.axis_name is None else jax.lax.pmean(tree, setup.axis_name)
 
 
 def update_expression_head(
@@ -278,13 +226,13 @@ def train_step(
             label_gradient,
         )
         metrics |= reported
-    return state._replace(step=state.step + 1), average_over_devices(setup, metrics)
+    return state._replace(step=state.step + 1), average_over_devices(metrics, setup.axis_name)
 
 
 def eval_step(
     networks: Definitions, parameters: Mapping[str, Parameters], images: jax.Array
-) -> dict[str, jax.Array]:
-    """Logits of both recognisers, without dropout.
+) -> dict[str, Answers]:
+    """Answers of both recognisers, without dropout.
 
     Args:
         networks: Definitions of the six networks.
@@ -292,8 +240,8 @@ def eval_step(
         images: uint8 or float32 in [0, 1], `[N, S, S, C]`.
 
     Returns:
-        Logits `[N, expressions]` of the `expression_module` (encoder and head) and of the
-        `expression_discriminator`.
+        Scores are the logits `[N, expressions]` of the `expression_module` (encoder and head) and
+        of the `expression_discriminator`.
     """
     images = to_unit_range(images)
 
@@ -302,8 +250,8 @@ def eval_step(
 
     feature = network("expression_encoder")(images)
     return {
-        "expression_module": network("expression_head")(feature),
-        "expression_discriminator": network("expression_discriminator")(images).logits,
+        "expression_module": Answers(network("expression_head")(feature)),
+        "expression_discriminator": Answers(network("expression_discriminator")(images).logits),
     }
 
 

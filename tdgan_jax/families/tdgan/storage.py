@@ -6,14 +6,17 @@ from functools import cache
 from flax import nnx
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.exchange.description import ModelDescription
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
-from tdgan_jax.families.stored import FoundArchitecture, NetworkShapes, StoredFamily
+from tdgan_jax.families.stored import (
+    FoundArchitecture,
+    ModelDescription,
+    NetworkShapes,
+    StoredFamily,
+)
 from tdgan_jax.families.tdgan import weights as tables
 from tdgan_jax.families.tdgan.architecture import tdgan_architecture
-from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
 from tdgan_jax.families.tdgan.parity import compare_with_onnx, compare_with_twin, write_onnx
-from tdgan_jax.families.tdgan.step import split_networks
 from tdgan_jax.torch_weights.mapping import StateDict
 
 

@@ -8,21 +8,21 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.family import Family, set_configured_execution
-from tdgan_jax.families.tdgan.networks import ENCODER_STRIDE, TDGAN, make_tdgan
+from tdgan_jax.families.family import Names, Training, set_configured_execution
+from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
+from tdgan_jax.families.tdgan.networks import TDGAN, make_tdgan, split_networks
 from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 from tdgan_jax.families.tdgan.step import (
     SAMPLE_COLUMNS,
     Setup,
-    TrainState,
     Updates,
     eval_step,
-    init_state,
-    make_optimizers,
     sample_step,
-    split_networks,
     train_step,
 )
+from tdgan_jax.networks.inception import ENCODER_STRIDE
+from tdgan_jax.steps.optimisers import adam_of_networks
+from tdgan_jax.steps.state import TrainState, init_state
 
 PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
 
@@ -63,13 +63,12 @@ def updates_due(config: Config, step: int, step_in_epoch: int) -> Updates:
     )
 
 
-def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -> Family:
+def tdgan_training(config: Config, names: Names) -> Training:
     """Makes TDGAN's functions for the loop.
 
     Args:
         config: The configuration.
-        num_identities: K.
-        num_expressions: C.
+        names: The people of the face branch and the expressions.
 
     Raises:
         UsageError: If a value of the configuration is impossible.
@@ -84,15 +83,20 @@ def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -
         if config.training[gap] < 1:
             raise UsageError(f"training.{gap} must be at least 1, got {config.training[gap]}")
     make = partial(
-        tdgan_networks, config, num_identities=num_identities, num_expressions=num_expressions
+        tdgan_networks,
+        config,
+        num_identities=len(names.identities),
+        num_expressions=len(names.expressions),
     )
     shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     networks, _ = split_networks(shapes)
     set_configured_execution(config, shapes)
     trained, _ = split_networks(shapes)
-    setup = Setup(trained, objective, make_optimizers(config.learning_rate.to_dict()))
+    setup = Setup(trained, objective, adam_of_networks(config.learning_rate.to_dict()))
     feature_size = config.model.image_size_px // ENCODER_STRIDE
     noise_shape = (feature_size, feature_size, config.model.noise_channels)
+
+    given = config.training.classifier_run
 
     def initialise(key: jax.Array) -> TrainState:
         _, parameters = split_networks(make(rngs=nnx.Rngs(key)))
@@ -107,7 +111,7 @@ def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -
         noises = draw_randomness(key, batch.position, noise_shape).noises
         return sample_step(networks, parameters, batch, noises)
 
-    return Family(
+    return Training(
         recognisers=("expression_module", "expression_discriminator"),
         init_state=initialise,
         updates_due=partial(updates_due, config),
@@ -115,4 +119,6 @@ def tdgan_family(config: Config, *, num_identities: int, num_expressions: int) -
         eval_step=partial(eval_step, networks),
         sample_columns=SAMPLE_COLUMNS,
         sample_step=sample,
+        shown_losses=("generator", "expression_head"),
+        with_given_weights=given and partial(with_classifier_weights, given, names.expressions),
     )

@@ -12,22 +12,17 @@ import tdgan_jax
 from benchmarks.disentanglement import main
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
-from tdgan_jax.data.training_data import faces_on_disk
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
-from tdgan_jax.exchange.selected_runs import (
-    SelectedRun,
-    encode_examples,
-    encoders,
-    open_selected_run,
-    read_config,
-)
+from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run, read_config
+from tdgan_jax.families.tdgan.feed import faces_on_disk
+from tdgan_jax.files import read_json, write_json
 from tdgan_jax.probing import probes
 from tdgan_jax.probing.judges import expression_judge, identity_judge
 from tdgan_jax.probing.probed_examples import load_probed_examples
+from tdgan_jax.probing.probed_features import probed_features
 from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.runs.folder import read_json, write_json
 from tdgan_jax.steps.parallel import replicated_shapes
 from tdgan_jax.training.loop import train
 from tests.tiny_tdgan import make_run
@@ -98,7 +93,7 @@ def test_an_evaluation_on_training_images_says_so(classifier_run, tdgan_run, ope
     faces = faces_on_disk(tdgan)
     assert num_training_images(tdgan, faces, "synthetic_faces") == len(faces.files)
     assert num_training_images(tdgan, faces, "another") == 0
-    # A classifier loads faces and does not look at them.
+    # A classifier reads no faces.
     assert num_training_images(opened.config, faces, "synthetic_faces") == 0
     with pytest.raises(UserError, match="show people or pictures that the run"):
         check_unseen(tdgan, faces, "synthetic_faces/64", "faces")
@@ -129,19 +124,18 @@ def test_a_damaged_run_is_answered_in_one_line(tdgan_run, tmp_path):
 
 
 def test_a_classifier_has_no_face_encoder(opened, images):
-    available = encoders(opened)
-    assert set(available) == {"expression", "random"}
-    features = encode_examples(available["expression"], images)
-    assert features.shape == (40, 2 * 2 * 8)
-    assert not np.allclose(features, encode_examples(available["random"], images))
+    found = probed_features(opened, [images])
+    assert set(found) == {"expression", "random"}
+    assert found["expression"].shape == (40, 2 * 2 * 8)
+    assert not np.allclose(found["expression"], found["random"])
 
 
 def test_the_expression_judge_answers_in_the_order_of_the_labels(opened, images):
     names = opened.expression_names
     pictures = np.stack(list(images.images)).astype(np.float32) / 255
     straight = expression_judge(opened, names)(pictures)
-    logits = opened.program.eval_step(opened.parameters, pictures)["classifier"]
-    np.testing.assert_array_equal(straight, np.asarray(logits).argmax(axis=1))
+    answers = opened.program.eval_step(opened.parameters, pictures)["classifier"]
+    np.testing.assert_array_equal(straight, np.asarray(answers.scores).argmax(axis=1))
     reverse = expression_judge(opened, names[::-1])(pictures)
     np.testing.assert_array_equal(reverse, len(names) - 1 - straight)
     with pytest.raises(UserError, match="does not know contempt"):
@@ -149,13 +143,14 @@ def test_the_expression_judge_answers_in_the_order_of_the_labels(opened, images)
 
 
 def test_the_features_are_those_of_the_python_interface(tdgan_run, images):
-    available = encoders(open_selected_run(tdgan_run))
-    assert set(available) == {"expression", "face", "random"}
+    found = probed_features(open_selected_run(tdgan_run), [images])
+    assert set(found) == {"expression", "face", "random"}
     model = tdgan_jax.load(tdgan_run)
     pictures = np.stack(list(images.images))
     for name, theirs in (("expression", model.expression_features), ("face", model.face_features)):
-        ours = encode_examples(available[name], images)
-        np.testing.assert_allclose(ours, theirs(pictures).reshape(40, -1), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            found[name], theirs(pictures).reshape(40, -1), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_drawn_examples_come_with_their_factors(opened):

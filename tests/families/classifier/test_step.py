@@ -1,4 +1,4 @@
-"""The plain classifier's training step, its options, and its likeness to TDGAN."""
+"""The plain classifier's training step and its options."""
 
 from functools import cache, partial
 
@@ -9,8 +9,10 @@ import optax
 import pytest
 from flax import nnx
 
-from tdgan_jax.configuration import flatten, load_config
+from tdgan_jax.configuration import load_config
+from tdgan_jax.data.image_feed import ImageBatch
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.classifier.networks import split_networks
 from tdgan_jax.families.classifier.step import (
     Objective,
     Setup,
@@ -18,15 +20,15 @@ from tdgan_jax.families.classifier.step import (
     class_weights,
     eval_step,
     init_state,
-    split_networks,
+    scheduled_rate,
     train_step,
-    update_averages,
 )
 from tdgan_jax.families.classifier.training import check_options, classifier_networks
-from tdgan_jax.families.tdgan.objective import Batch
-from tdgan_jax.families.tdgan.training import tdgan_networks
 from tdgan_jax.losses import cross_entropy_loss
+from tdgan_jax.networks.normalisation import Normalisation
+from tdgan_jax.steps.optimisers import OptimizerSettings, make_optimizer
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
+from tdgan_jax.steps.schedules import Schedule
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 WEIGHTED = Objective(label_smoothing=0.1, class_weighting_exponent=1.0)
@@ -41,20 +43,30 @@ def networks_and_weights():
 def make_setup(objective=WEIGHTED, *, decay=0.9, axis_name=None) -> Setup:
     definitions, _ = networks_and_weights()
     # Plain gradient descent: Adam would hide a factor.
-    optimizers = {name: optax.sgd(0.1) for name in definitions._fields}
-    return Setup(definitions, objective, optimizers, decay, axis_name)
+    rate = scheduled_rate(Schedule(learning_rate=0.1), epochs=1)
+    optimizer = make_optimizer(OptimizerSettings(kind="sgd"), rate)
+    return Setup(
+        definitions,
+        objective,
+        optimizer,
+        parameter_average_decay=decay,
+        axis_name=axis_name,
+    )
 
 
-def tiny_batch() -> Batch:
+def tiny_batch() -> ImageBatch:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (2, 4, 32, 32, 1), dtype=np.uint8)
-    return Batch(
-        face_image=images[0],
-        face_identity=np.zeros(4, np.int32),
-        expression_image=images[1],
-        expression_label=np.array([0, 3, 3, 3], np.int32),
+    labels = np.array([0, 3, 3, 3], np.int32)
+    return ImageBatch(
+        image=images[1],
+        expression_label=labels,
+        target=np.eye(7, dtype=np.float32)[labels],
+        affect=np.full((4, 2), np.nan, np.float32),
         weight=np.ones(4, np.float32),
         position=np.arange(4, dtype=np.int32),
+        epoch=np.zeros(4, np.int32),
+        steps_per_epoch=np.ones(4, np.int32),
     )
 
 
@@ -68,8 +80,8 @@ def run(setup, batch=None) -> tuple[TrainState, dict]:
 @cache
 def logits_before() -> np.ndarray:
     definitions, weights = networks_and_weights()
-    evaluate = jax.jit(partial(eval_step, definitions))
-    return np.asarray(evaluate(weights, tiny_batch().expression_image)["classifier"])
+    evaluate = jax.jit(partial(eval_step, definitions, Normalisation()))
+    return np.asarray(evaluate(weights, tiny_batch().image)["classifier"].scores)
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +104,6 @@ def test_a_step_changes_both_networks_and_reports_the_loss_by_hand(after_a_step)
     )
     assert int(state.step) == 1
     np.testing.assert_array_equal(state.class_counts, [1, 0, 0, 3, 0, 0, 0])
-
-
-def test_the_faces_are_not_looked_at(after_a_step):
-    batch = tiny_batch()
-    state, _ = run(make_setup(), batch._replace(face_image=batch.face_image[::-1].copy()))
-    jax.tree.map(np.testing.assert_array_equal, state.weights, after_a_step[0].weights)
 
 
 def test_four_devices_give_the_step_of_one(after_a_step):
@@ -134,14 +140,6 @@ def test_averages_are_evaluated_in_place_of_the_weights(after_a_step):
     )
 
 
-def test_late_averages_have_the_configured_decay():
-    setup = make_setup(decay=0.5)
-    state = TrainState(
-        {"a": {"w": jnp.ones(1)}}, {"a": {"w": jnp.zeros(1)}}, {}, None, jnp.int32(99)
-    )
-    assert update_averages(setup, state).weight_averages["a"]["w"] == 0.5
-
-
 def test_everything_is_off_by_default():
     config = load_config(CONFIG)
     assert Objective(**config.loss.to_dict()) == Objective()
@@ -170,40 +168,6 @@ def test_class_weights_by_hand():
     balanced = class_weights(counts, exponent=1.0)
     np.testing.assert_allclose(balanced[0], 4 * balanced[1], rtol=1e-6)
     np.testing.assert_allclose(balanced[0] + 4 * balanced[1], 5.0, rtol=1e-6)
-
-
-def test_it_begins_with_tdgans_weights_of_the_same_seed():
-    tdgan = tdgan_networks(
-        load_config("configs/tdgan_synthetic.py:tiny", ["model.num_residual_convolutions=6"]),
-        num_identities=5,
-        num_expressions=7,
-        rngs=nnx.Rngs(0),
-    )
-    _, weights = networks_and_weights()
-    for name in weights:
-        theirs = nnx.to_pure_dict(nnx.split(getattr(tdgan, name))[1])
-        jax.tree.map(np.testing.assert_array_equal, weights[name], theirs)
-
-
-@pytest.mark.parametrize("name", ["synthetic", "synthetic:long", "fer2013", "fer2013:cpu", "yale"])
-def test_its_settings_are_those_of_tdgan(name):
-    file, _, variant = name.partition(":")
-    ours, theirs = (
-        flatten(load_config(f"configs/{family}_{file}.py:{variant}"))
-        for family in ("classifier", "tdgan")
-    )
-    own = {
-        "name": theirs["name"].replace("tdgan", "classifier"),
-        "family": "classifier",
-        "loss.label_smoothing": 0.0,
-        "loss.class_weighting_exponent": 0.0,
-        "training.parameter_average_decay": 0.0,
-    }
-    assert {field: ours[field] for field in own} == own
-    shared = ours.keys() - own.keys()
-    assert {field: ours[field] for field in shared} == {field: theirs[field] for field in shared}
-    assert "learning_rate.expression_encoder" in shared
-    assert "learning_rate.decoder" not in ours
 
 
 @pytest.mark.parametrize(

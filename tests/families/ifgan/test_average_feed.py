@@ -7,7 +7,7 @@ from tdgan_jax.data.images import rotated
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
 from tdgan_jax.families.ifgan.average_identity import AverageFaces
-from tests.data.test_pipeline import arrays, assert_equal, examples
+from tests.data.test_feeds import arrays, assert_equal, examples
 
 # Every pixel of a picture has a value of its own, the same in all pictures and average faces.
 STRIPED = np.arange(10 * 10, dtype=np.uint8).reshape(10, 10, 1)

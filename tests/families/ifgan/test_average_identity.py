@@ -5,7 +5,6 @@ import pytest
 
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data import loading
-from tdgan_jax.data.training_data import load_training_data
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
 from tdgan_jax.families.ifgan.average_identity import (
@@ -14,7 +13,8 @@ from tdgan_jax.families.ifgan.average_identity import (
     read_average_faces,
     save_average_faces,
 )
-from tests.data.test_pipeline import examples
+from tdgan_jax.training.data import load_training_data
+from tests.data.test_feeds import examples
 
 LOADED_PX = 18  # of models of 16 pixels
 

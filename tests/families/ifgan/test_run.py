@@ -16,13 +16,14 @@ from PIL import Image
 
 import tdgan_jax
 from benchmarks import disentanglement
+from tdgan_jax.api import Attends, Generates
 from tdgan_jax.cli.main import main
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import with_fold
-from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.evaluation.recognition import predict_logits
+from tdgan_jax.errors import UserError
+from tdgan_jax.evaluation.recognition import predict_answers
 from tdgan_jax.evaluation.runs import evaluate_folds, evaluate_run
 from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.exchange.selected_runs import open_selected_run
@@ -31,11 +32,12 @@ from tdgan_jax.families.ifgan.features import ifgan_features
 from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
 from tdgan_jax.families.program import Program
+from tdgan_jax.files import read_json
 from tdgan_jax.networks import resnet
 from tdgan_jax.probing import probes
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.runs.checkpoints import Checkpoints
-from tdgan_jax.runs.folder import read_json, read_metrics
+from tdgan_jax.runs.folder import read_metrics
 from tdgan_jax.training import loop as train_module
 from tdgan_jax.training import opening as run_opening
 from tdgan_jax.training.cross_validation import cross_validate
@@ -48,7 +50,6 @@ FIELDS = (
     "data.expressions.dataset=drawn_folds",
     "data.num_folds=3",
     "log.every_steps=1",
-    "parallel.folds=sequential",
     f"model.classifier_depth={SHALLOW}",
 )
 STOP_AFTER = 4  # of the six steps of fold 1
@@ -159,14 +160,14 @@ def test_labels_play_no_part_in_the_predictions(trained, tested, random_paramete
     _, examples = tested
     shuffled = examples._replace(expressions=np.roll(examples.expressions, 1))
     logits = [
-        predict_logits(
+        predict_answers(
             trained.program.eval_step,
             ("classifier",),
             random_parameters,
             part,
             batch_size=8,
             mesh=trained.program.mesh,
-        )["classifier"]
+        )["classifier"].scores
         for part in (examples, shuffled)
     ]
     assert (examples.expressions != shuffled.expressions).all()
@@ -203,7 +204,7 @@ def test_the_drawn_face_and_the_feature_of_the_pair_can_be_probed(trained, teste
     found = ifgan_features(config, run.parameters, test, num_expressions=7)
     assert set(found) == {"expression", "generated", "generated_pixels", "random", "pixels"}
     images = np.stack(list(test.images))
-    logits = run.program.eval_step(run.parameters, images)["classifier"]
+    logits = run.program.eval_step(run.parameters, images)["classifier"].scores
     head = run.parameters["classifier"]["resnet"]["fc"]
     ours = found["expression"] @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
     np.testing.assert_allclose(ours, logits, rtol=1e-4, atol=1e-4)
@@ -267,15 +268,14 @@ def test_predict_writes_a_row_with_a_probability_for_each_expression(
 
 
 def test_what_an_ifgan_cannot_do_is_one_clear_error(model, picture, trained, tmp_path, capsys):
-    for call in (lambda: model.transfer(picture, picture), lambda: model.face_features(picture)):
-        with pytest.raises(UsageError, match="no face branch"):
-            call()
+    assert not isinstance(model, Generates) and isinstance(model, Attends)
+    assert not hasattr(model, "face_features")
     flags = ["--model", str(trained.workdir / "fold_1"), "--detect", "none"]
     out = str(tmp_path / "out.png")
     one = str(picture)
     assert main(["transfer", "--face", one, "--expression", one, "--out", out, *flags]) == 2
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "give a TDGAN model" in message
+    assert message.count("\n") == 1 and "name a TDGAN" in message
 
 
 @pytest.mark.parametrize("weights", ["torch", "safetensors", "onnx"])
@@ -345,8 +345,8 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
     config["model"]["has_generator"] = False
     stored.mkdir()
     (stored / "config.json").write_text(json.dumps(config))
-    from tdgan_jax.exchange.description import ModelDescription, Preprocessing
     from tdgan_jax.families.ifgan.storage import ifgan_shapes
+    from tdgan_jax.families.stored import ModelDescription, Preprocessing
 
     names = ("happiness", "sadness")
     shapes = ifgan_shapes(
@@ -367,7 +367,8 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
 
 def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    from tdgan_jax.families.ifgan.training import ifgan_family
+    from tdgan_jax.families.family import Names
+    from tdgan_jax.families.ifgan.training import ifgan_training
     from tdgan_jax.torch_weights.resnet import torch_from_resnet
     from tdgan_jax.training.checks import check_given_weights, check_values
     from tests.torch_weights.test_resnet import shapes_of
@@ -382,7 +383,7 @@ def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_p
     theirs = random_tree(shapes_of(depth=10, width=4, num_classes=1000), seed=3)
     safetensors.save_file(torch_from_resnet(theirs), path)
     check_given_weights(config)
-    family = ifgan_family(config, num_expressions=7)
+    family = ifgan_training(config, Names((), tuple("abcdefgh"[:7])))
     shapes = jax.eval_shape(family.init_state, jax.random.key(0))
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     assert family.with_given_weights is not None

@@ -15,9 +15,10 @@ from ml_collections import ConfigDict
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UsageError
-from tdgan_jax.evaluation.recognition import predict_logits
-from tdgan_jax.families.ifgan.networks import Classification, make_ifgan
-from tdgan_jax.families.ifgan.objective import Batch, Objective, separate, to_symmetric_range
+from tdgan_jax.evaluation.recognition import predict_answers
+from tdgan_jax.families.family import Names
+from tdgan_jax.families.ifgan.networks import Classification, make_ifgan, split_networks
+from tdgan_jax.families.ifgan.objective import Batch, Objective, to_symmetric_range
 from tdgan_jax.families.ifgan.step import (
     LearningRate,
     Setup,
@@ -26,10 +27,9 @@ from tdgan_jax.families.ifgan.step import (
     init_state,
     make_optimizer,
     sample_step,
-    split_networks,
     train_step,
 )
-from tdgan_jax.families.ifgan.training import ifgan_family
+from tdgan_jax.families.ifgan.training import ifgan_training
 from tdgan_jax.networks import resnet
 from tdgan_jax.networks.batch_norm import batch_statistics
 from tdgan_jax.networks.layers import per_example_dropout
@@ -40,6 +40,7 @@ from tdgan_jax.steps.parallel import (
     replicate,
     shard_batch,
 )
+from tdgan_jax.steps.state import separate
 from tests.families.ifgan.ifgan_networks import SHALLOW, random_tree, tree_of
 from tests.steps.recording import (
     ALL_DEVICE_COUNTS,
@@ -452,9 +453,9 @@ def test_evaluation_sees_no_label():
             duplicated_in_train=None,
         )
         parameters = replicate(state.parameters, mesh)
-        return predict_logits(step, ("classifier",), parameters, examples, batch_size=3, mesh=mesh)[
-            "classifier"
-        ]
+        return predict_answers(
+            step, ("classifier",), parameters, examples, batch_size=3, mesh=mesh
+        )["classifier"].scores
 
     np.testing.assert_array_equal(logits(labels), logits(labels[::-1]))
 
@@ -507,7 +508,7 @@ def tiny_config() -> ConfigDict:
 
 
 def test_the_family_fits_the_loop():
-    family = ifgan_family(tiny_config(), num_expressions=NUM_EXPRESSIONS)
+    family = ifgan_training(tiny_config(), Names((), tuple("abcdefgh"[:NUM_EXPRESSIONS])))
     assert family.recognisers == ("classifier",)
     assert hash(family.updates_due(0, 0)) == hash(family.updates_due(7, 3))
     state = jax.eval_shape(family.init_state, jax.random.key(0))
@@ -539,4 +540,4 @@ def test_impossible_values_are_refused(field, value, message):
     section, name = field.split(".")
     config[section][name] = value
     with pytest.raises(UsageError, match=message):
-        ifgan_family(config, num_expressions=NUM_EXPRESSIONS)
+        ifgan_training(config, Names((), tuple("abcdefgh"[:NUM_EXPRESSIONS])))

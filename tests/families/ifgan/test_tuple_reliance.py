@@ -7,7 +7,7 @@ from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.ifgan import tuple_reliance
 from tdgan_jax.families.ifgan.tuple_reliance import tuple_accuracies
-from tests.data.test_pipeline import examples
+from tests.data.test_feeds import examples
 
 NUM_IMAGES = 2 * tuple_reliance.BATCH_SIZE + 5
 

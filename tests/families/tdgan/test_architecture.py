@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.tdgan.architecture import tdgan_architecture, width_multiplier
-from tdgan_jax.families.tdgan.networks import scaled
+from tdgan_jax.families.tdgan.architecture import tdgan_architecture
 from tdgan_jax.families.tdgan.weights import torch_from_tdgan
+from tdgan_jax.networks.inception import fitting_multiplier, scaled
 from tests.tiny_tdgan import random_parameters, tiny_config
 
 
@@ -39,14 +39,14 @@ def test_the_architecture_stands_in_the_shapes(model, num_identities, num_expres
 @pytest.mark.parametrize("multiplier", [1 / 64, 1 / 16, 0.1, 0.3, 0.5, 0.77, 1, 1.5, 2])
 def test_a_multiplier_that_gives_the_same_widths_is_found(multiplier):
     widths = {paper: scaled(paper, multiplier) for paper in (1024, 128, 64, 32)}
-    found = width_multiplier(widths)
+    found = fitting_multiplier(widths)
     assert {paper: scaled(paper, found) for paper in widths} == widths
     assert found == pytest.approx(multiplier, abs=5e-4)
 
 
 def test_widths_without_a_common_multiplier_are_refused():
     with pytest.raises(UserError, match="512 for 1024, 128 for 128"):
-        width_multiplier({1024: 512, 128: 128})
+        fitting_multiplier({1024: 512, 128: 128})
 
 
 @pytest.mark.parametrize("network", ["expression_encoder", "decoder", "face_discriminator"])

@@ -1,6 +1,7 @@
 """A TDGAN that begins with the weights of a classifier's run."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.exchange.selected_runs import open_run, read_config
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.families.tdgan.first_weights import check_classifier_run, with_classifier_weights
 from tdgan_jax.runs.checkpoints import Checkpoints
@@ -43,10 +45,13 @@ def started(folder: Path, *overrides: str):
 
 def test_expression_branch_and_judge_begin_with_the_classifiers_weights(classifier_run):
     config = started(classifier_run)
-    check_classifier_run(config)
+    check_classifier_run(config, read_config)
     fresh = jax.tree.map(np.zeros_like, random_parameters(tiny_config()))
     state = with_classifier_weights(
-        config, BASIC_EXPRESSIONS, State(parameters=fresh), make_mesh(jax.devices()[:2])
+        config.training.classifier_run,
+        BASIC_EXPRESSIONS,
+        State(parameters=fresh),
+        partial(open_run, mesh=make_mesh(jax.devices()[:2])),
     )
     found = state.parameters
     assert jax.tree.structure(found) == jax.tree.structure(fresh)
@@ -67,16 +72,13 @@ def test_expression_branch_and_judge_begin_with_the_classifiers_weights(classifi
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_trained(classifier_run, tmp_path):
     with pytest.raises(UsageError, match="model.width_multiplier is 0.0625 in .* and 0.125 here"):
-        check_classifier_run(started(classifier_run, "model.width_multiplier=0.125"))
+        check_classifier_run(started(classifier_run, "model.width_multiplier=0.125"), read_config)
     with pytest.raises(UserError, match="absent is not a folder"):
-        check_classifier_run(started(tmp_path / "absent"))
+        check_classifier_run(started(tmp_path / "absent"), read_config)
     (tmp_path / "config.json").write_text(json.dumps(to_json(tiny_config())))
     with pytest.raises(UsageError, match="family 'tdgan'; give one of the plain classifier"):
-        check_classifier_run(started(tmp_path))
+        check_classifier_run(started(tmp_path), read_config)
     with pytest.raises(UsageError, match="those of the data happiness, sadness"):
         with_classifier_weights(
-            started(classifier_run),
-            ("happiness", "sadness"),
-            State(parameters={}),
-            make_mesh(jax.devices()[:1]),
+            str(classifier_run), ("happiness", "sadness"), State(parameters={}), open_run
         )

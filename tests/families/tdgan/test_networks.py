@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tdgan_jax.families.tdgan.networks import TDGAN, make_tdgan
-from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.families.tdgan.networks import TDGAN, make_tdgan, split_networks
 from tdgan_jax.families.tdgan.weights import tdgan_from_torch, torch_from_tdgan
 from tests import golden_tdgan as golden
 

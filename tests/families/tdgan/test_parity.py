@@ -10,22 +10,14 @@ import pytest
 from flax import nnx
 
 from tdgan_jax.families.tdgan import weights as tables
-from tdgan_jax.families.tdgan.networks import (
-    ConvNormReLU,
-    Decoder,
-    Discriminator,
-    Encoder,
-    Head,
-    InceptionResidualBlock,
-    make_tdgan,
-)
-from tdgan_jax.families.tdgan.step import split_networks
+from tdgan_jax.families.tdgan.networks import Decoder, Discriminator, make_tdgan, split_networks
+from tdgan_jax.networks.inception import ConvNormReLU, Encoder, Head, InceptionResidualBlock
 from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
 from tdgan_jax.torch_weights.mapping import torch_from_parameters
 
 torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
 
-from tdgan_jax.families.tdgan import twin  # noqa: E402
+from tdgan_jax.torch_weights import tdgan_torch as twin  # noqa: E402
 
 LAYER = {"rtol": 1e-4, "atol": 1e-5}
 IMAGE_SIZE_PX, WIDTH, NOISE_CHANNELS = 32, 0.25, 6

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from tdgan_jax.families.tdgan.networks import make_tdgan
+from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
 from tdgan_jax.families.tdgan.objective import (
     DROPOUT_USES,
     Batch,
@@ -18,18 +18,11 @@ from tdgan_jax.families.tdgan.objective import (
     draw_randomness,
     generate,
 )
-from tdgan_jax.families.tdgan.step import (
-    GENERATOR,
-    Setup,
-    TrainState,
-    Updates,
-    init_state,
-    make_optimizers,
-    split_networks,
-    train_step,
-)
+from tdgan_jax.families.tdgan.step import GENERATOR, Setup, Updates, train_step
 from tdgan_jax.families.tdgan.weights import tdgan_from_torch
 from tdgan_jax.networks.execution import set_execution
+from tdgan_jax.steps.optimisers import adam_of_networks
+from tdgan_jax.steps.state import TrainState, init_state
 from tests import golden_tdgan as golden
 from tests.steps.recording import recording_adam
 
@@ -307,7 +300,7 @@ def test_padding_with_weight_zero_changes_no_gradient():
 
 
 def test_optimizers_are_adam_with_pytorchs_defaults():
-    optimizer = make_optimizers({"decoder": 0.1})["decoder"]
+    optimizer = adam_of_networks({"decoder": 0.1})["decoder"]
     parameters = {"w": jnp.ones(2)}
     gradient = {"w": jnp.array([3.0, 1e-8])}
     change, state = optimizer.update(gradient, optimizer.init(parameters), parameters)
@@ -320,7 +313,7 @@ def test_optimizers_are_adam_with_pytorchs_defaults():
 
 
 def test_a_network_without_a_learning_rate_stays_as_it_is():
-    optimizer = make_optimizers({"decoder": 0.0})["decoder"]
+    optimizer = adam_of_networks({"decoder": 0.0})["decoder"]
     parameters = {"w": jnp.ones(2)}
     state = optimizer.init(parameters)
     assert not jax.tree.leaves(state)

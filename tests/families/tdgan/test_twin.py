@@ -15,7 +15,7 @@ from benchmarks.torch_tdgan_step import (  # noqa: E402
     time_torch_step,
     update_pattern_frequencies,
 )
-from tdgan_jax.families.tdgan import twin  # noqa: E402
+from tdgan_jax.torch_weights import tdgan_torch as twin  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")

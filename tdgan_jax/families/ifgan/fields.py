@@ -6,17 +6,23 @@ alternatives named beside it.
 
 from ml_collections import ConfigDict
 
-from configs.loop_fields import log_fields, log_of_tiny, parallel_fields, ten_folds
-from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.configuration import Config, unknown_variant
+from tdgan_jax.families.loop_fields import (
+    evaluation_fields,
+    log_fields,
+    log_of_tiny,
+    parallel_fields,
+    ten_folds,
+)
 
 VARIANTS = ("baseline", "without_attention", "tiny")
 
 
-def ifgan_config() -> ConfigDict:
+def ifgan_config() -> Config:
     """IF-GAN in full size; the data sets are left open."""
-    config = ConfigDict()
+    config: Config = ConfigDict()
     config.name = ""  # name of the run folder; set by each file
-    config.family = "ifgan"
+    config.family = ""  # set by `new_config`
     config.seed = 0
     # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
     # statistics and losses stay float32, and so does all that is evaluated.
@@ -45,9 +51,7 @@ def ifgan_config() -> ConfigDict:
 
     config.loss = _loss()
 
-    config.evaluation = ConfigDict()
-    config.evaluation.selection = "validation"  # or "test": optimistic; or "last": the last epoch
-    config.evaluation.batch_size = 50
+    config.evaluation = evaluation_fields(batch_size=50)
 
     config.log = log_fields()
     config.parallel = parallel_fields()
@@ -57,8 +61,8 @@ def ifgan_config() -> ConfigDict:
     return config
 
 
-def _model() -> ConfigDict:
-    model = ConfigDict()
+def _model() -> Config:
+    model: Config = ConfigDict()
     model.image_size_px = 224
     model.image_channels = 3  # 1: gray, 3: colour
     model.has_generator = True  # False: the baseline, the classifier alone on single images
@@ -83,8 +87,8 @@ def _model() -> ConfigDict:
     return model
 
 
-def _data() -> ConfigDict:
-    data = ConfigDict()
+def _data() -> Config:
+    data: Config = ConfigDict()
     data.directory = ""  # prepared datasets; "": TFDS's default
     data.expressions = ConfigDict()
     data.expressions.dataset = ""
@@ -115,8 +119,8 @@ def _data() -> ConfigDict:
     return data
 
 
-def _loss() -> ConfigDict:
-    loss = ConfigDict()
+def _loss() -> Config:
+    loss: Config = ConfigDict()
     loss.adversarial_weight = 1.0  # lambda_1
     loss.absolute_error_weight = 20.0  # lambda_2
     loss.softmax_weight = 10.0  # lambda_3
@@ -140,13 +144,13 @@ def _loss() -> ConfigDict:
     return loss
 
 
-def cross_validate_posed(config: ConfigDict) -> None:
+def cross_validate_posed(config: Config) -> None:
     """Ten folds by subject, of which eight train, one validates and one tests (spec IF-GAN 10)."""
     ten_folds(config)
     config.data.validation = "next_fold"
 
 
-def reduce_for_cpu(config: ConfigDict) -> None:
+def reduce_for_cpu(config: Config) -> None:
     """Gray images of 48x48 pixels and a sixteenth of the full widths' work, for CPUs.
 
     Four levels, attention at 12x12; no ImageNet weights, hence a tenfold learning rate. As printed,
@@ -168,7 +172,7 @@ def reduce_for_cpu(config: ConfigDict) -> None:
     config.training.batch_size = 16  # many updates count for more than large batches
 
 
-def shrink_to_tiny(config: ConfigDict) -> None:
+def shrink_to_tiny(config: Config) -> None:
     """The same structure at the smallest size: seconds to run, for tests and tries."""
     config.model.image_size_px = 16
     config.model.image_channels = 1
@@ -186,7 +190,7 @@ def shrink_to_tiny(config: ConfigDict) -> None:
     log_of_tiny(config)
 
 
-def apply_variant(config: ConfigDict, variant: str) -> ConfigDict:
+def apply_variant(config: Config, variant: str) -> Config:
     """The configuration as it is, one of the paper's ablations, or the smallest size.
 
     Args:

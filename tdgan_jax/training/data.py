@@ -5,32 +5,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
     Examples,
     in_memory,
     load_examples,
-    with_compact_identities,
     with_expression,
-    with_transform,
 )
+from tdgan_jax.data.feeds import Feed
 from tdgan_jax.data.folds import assert_disjoint, fold_name
-from tdgan_jax.data.images import Augmentation, resize_exactly, resize_shorter_side
 from tdgan_jax.data.loading import (
     load_labelled,
     load_test_examples,
     open_prepared,
     test_transform,
-    training_transform,
 )
-from tdgan_jax.data.pipeline import Feed, PairFeed, check_feed
 from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
 from tdgan_jax.errors import UserError
-from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
-from tdgan_jax.families.ifgan.feed import average_face_feed
+from tdgan_jax.families.family import Names, Parts
+from tdgan_jax.families.known import family_named
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.alignment import CropSettings
@@ -64,6 +58,11 @@ class TrainingData(NamedTuple):
         return self.feed.identity_names
 
     @property
+    def names(self) -> Names:
+        """What the model tells apart."""
+        return Names(self.identity_names, self.expression_names)
+
+    @property
     def subjects(self) -> dict[str, list[str]]:
         """Who stands in which part: `training`, `validation` if there is one, and `test`."""
         parts = {"training": self.feed.expressions, "validation": self.validation}
@@ -78,17 +77,13 @@ class TrainingData(NamedTuple):
     def fingerprint(self) -> str:
         """Tells what a run reads from anything else, 16 hexadecimal digits.
 
-        It changes with the images of each part, their order, labels and subjects, and with the
-        average faces of IF-GAN. No image is decoded.
+        It changes with the images of each part, their order, labels and subjects, and with what
+        the feed has computed from pictures. No image is decoded.
         """
         feed = self.feed
         parts = {"training": feed.expressions, "validation": self.validation, "test": self.test}
-        total = hashlib.sha256()
-        if isinstance(feed, PairFeed):
-            parts["faces"] = feed.faces
-        if isinstance(feed, AverageFaceFeed):
-            total.update(feed.average_faces.checksum.encode())
-        for name, part in parts.items():
+        total = hashlib.sha256(feed.checksum.encode())
+        for name, part in (parts | feed.other_parts).items():
             if part is not None:
                 total.update(f"{name} {part.expression_names} {part.identity_names}\n".encode())
                 pictures = part.files if part.digests is None else part.digests
@@ -101,12 +96,11 @@ class TrainingData(NamedTuple):
 def load_training_data(config: Config, cache: Path | None = None) -> TrainingData:
     """Loads what a run trains and is chosen and tested on.
 
-    No subject of a fold stands in two parts. No image of a validation or test subject is among the
-    faces where faces and expressions are of one dataset, nor in an average face.
+    No subject of a fold stands in two parts.
 
     Args:
         config: A configuration; with folds, one that names a fold.
-        cache: A run folder that may hold average faces of these images.
+        cache: A run folder that may hold what the feed has computed before.
 
     Raises:
         UserError: If a dataset is not prepared, lacks the labels that its branch needs, or has a
@@ -126,33 +120,11 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
             f"the test split's classes {test.expression_names} are not those of the training "
             f"split {fit.expression_names}"
         )
-    if config.family == "ifgan":
-        feed: Feed = average_face_feed(config, fit, cache)
-    else:
-        feed = _pair_feed(config, fit, validation, test)
+    feed = family_named(config.family).feed(config, Parts(fit, validation, test), cache)
     data = TrainingData(feed, validation, test, crop)
     if config.data.num_folds:
         assert_disjoint(data.subjects)
     return data
-
-
-def _pair_feed(
-    config: Config, fit: Examples, validation: Examples | None, test: Examples
-) -> PairFeed:
-    feed = PairFeed(
-        faces=_load_faces(config, validation, test),
-        expressions=_in_memory_of_feed(config, fit),
-        image_size_px=config.model.image_size_px,
-        batch_size=config.training.batch_size,
-        seed=config.seed,
-        pairing=config.data.pairing,
-        augmentation=Augmentation(**config.data.augmentation.to_dict()),
-        augment_faces=config.data.augment_faces,
-        pad_last_batch=config.data.pad_last_batch,
-        num_workers=config.data.num_workers,
-    )
-    check_feed(feed)
-    return feed
 
 
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
@@ -179,86 +151,21 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     return subjects
 
 
-def faces_on_disk(config: Config, validation: Examples | None = None) -> Examples:
-    """The faces of the people whom the face branch learns to tell apart; their images stay on disk.
-
-    Args:
-        config: A configuration with a face branch.
-        validation: Examples that choose the model, whose people are left out where the faces are
-            of the training folds.
-
-    Raises:
-        UserError: If the dataset is not prepared or has no identities.
-    """
-    source = config.data.faces
-    resize = resize_shorter_side if config.data.augment_faces else resize_exactly
-    transform = partial(
-        resize, size_px=config.model.image_size_px, channels=config.model.image_channels
-    )
-    builder = open_prepared(config, source.dataset, source.builder_config)
-    split = splits_of(config).train if source.follow_folds else source.split
-    faces = load_examples(builder, split, transform)
-    if source.follow_folds and validation is not None:
-        faces = faces.select(np.flatnonzero(~np.isin(faces.groups, validation.groups)))
-    faces = with_compact_identities(faces)
-    if not len(faces.files):
-        raise UserError(f"dataset {source.dataset} has no identities; the face branch needs them")
-    if source.num_identities:
-        kept = np.flatnonzero(faces.identities < source.num_identities)
-        faces = with_compact_identities(faces.select(kept))
-    return faces
-
-
-def _load_faces(config: Config, validation: Examples | None, test: Examples) -> Examples:
-    source = config.data.faces
-    faces = faces_on_disk(config, validation)
-    if source.dataset == config.data.expressions.dataset:
-        check_faces_apart(faces, validation, test)
-    return _in_memory_of_feed(config, faces)
-
-
-def _in_memory_of_feed(config: Config, examples: Examples) -> Examples:
-    data = config.data
-    return in_memory(examples, limit_bytes=data.memory_limit_bytes, num_workers=data.num_workers)
-
-
-def check_faces_apart(faces: Examples, validation: Examples | None, test: Examples) -> None:
-    """Makes sure that the face branch sees nobody whom the model is chosen or tested on.
-
-    Args:
-        faces: Examples of the face branch.
-        validation: Examples of the same dataset that choose the model, if any.
-        test: Examples of the same dataset that test it.
-
-    Raises:
-        UserError: Names a subject that stands on both sides, and the cure.
-    """
-    for part, examples in (("validation", validation), ("test", test)):
-        shared = set() if examples is None else set(faces.groups) & set(examples.groups)
-        if shared:
-            raise UserError(
-                f"subject {min(shared)} of the {part} part is among the faces that the face branch "
-                "learns from; give another data.faces.split or dataset, or with folds "
-                "data.faces.follow_folds=true and an empty data.faces.split"
-            )
-
-
 def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     """The examples to fit, still on disk, and those to choose the model by."""
     source = config.data.expressions
     splits = splits_of(config)
     load = partial(load_labelled, config, source.dataset, source.builder_config)
-    fit = load(splits.train, training_transform(config))
+    # The feed looks at the images to fit in another way: enlarged for cropping, for one.
+    fit = load(splits.train, test_transform(config))
     validation = None
-    # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
         validation = load(splits.validation, test_transform(config))
     elif config.data.validation == "subjects":
         kept, held_out = validation_split(
             fit, fraction=config.data.validation_fraction, seed=VALIDATION_SEED
         )
-        validation = with_transform(fit.select(held_out), test_transform(config))
-        fit = fit.select(kept)
+        fit, validation = fit.select(kept), fit.select(held_out)
     limit = config.data.memory_limit_bytes
     if validation is not None:
         validation = in_memory(validation, limit_bytes=limit)

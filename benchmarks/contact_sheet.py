@@ -1,6 +1,6 @@
 """Makes the contact sheets of `synthetic_faces` in `docs/`.
 
-Run with `python -m data_builders.synthetic_faces.contact_sheet [--out docs]`. The first sheet
+Run with `python benchmarks/contact_sheet.py [--out docs]`. The first sheet
 shows people against expressions in an even light; the second shows what each nuisance does to one
 face, and below that pictures as they stand in the dataset.
 """
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from data_builders.synthetic_faces.drawing import DRAWN_SIZE_PX, draw
-from data_builders.synthetic_faces.factors import (
+from tdgan_jax.data_builders.synthetic_faces.drawing import DRAWN_SIZE_PX, draw
+from tdgan_jax.data_builders.synthetic_faces.factors import (
     Nuisance,
     Picture,
     sample_expression,
     sample_identity,
 )
-from data_builders.synthetic_faces.workers import draw_picture
+from tdgan_jax.data_builders.synthetic_faces.workers import draw_picture
+
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 
 STUDIO = Nuisance(

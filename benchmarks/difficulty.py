@@ -1,6 +1,6 @@
 """Measures how hard `synthetic_faces` is: a linear classifier must fail, a small CNN must not.
 
-Run with `python -m data_builders.synthetic_faces.difficulty`; prints one JSON object. Both learn
+Run with `python benchmarks/difficulty.py`; prints one JSON object. Both learn
 the seven expressions from the split `train` and are tested on `test`, whose people they have
 never seen. A dataset on which a linear classifier does well needs no feature learning, and one on
 which a small CNN fails would hide the faults of a large network.
@@ -23,8 +23,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tdgan_jax.data_builders.synthetic_faces.workers import draw_split
 
-from data_builders.synthetic_faces.workers import draw_split
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 
 

@@ -2,15 +2,21 @@
 
 from ml_collections import ConfigDict
 
-from configs.loop_fields import log_fields, log_of_tiny, parallel_fields, ten_folds
-from tdgan_jax.configuration import unknown_variant
+from tdgan_jax.configuration import Config, unknown_variant
+from tdgan_jax.families.loop_fields import (
+    evaluation_fields,
+    log_fields,
+    log_of_tiny,
+    parallel_fields,
+    ten_folds,
+)
 
 
-def tdgan_config() -> ConfigDict:
+def tdgan_config() -> Config:
     """TDGAN as released: full size, faithful schedule and routing; data sets are left open."""
-    config = ConfigDict()
+    config: Config = ConfigDict()
     config.name = ""  # name of the run folder; set by each file
-    config.family = "tdgan"
+    config.family = ""  # set by `new_config`
     config.seed = 0
     # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
     # statistics and losses stay float32, and so does all that is evaluated.
@@ -86,10 +92,8 @@ def tdgan_config() -> ConfigDict:
     config.loss.label_gradient_weight = 0.0
     config.loss.perceptual_network = "face_discriminator"  # or "face_encoder"
 
-    config.evaluation = ConfigDict()
-    # What chooses the epoch; or "test": the released program's habit, or "last": nothing does.
-    config.evaluation.selection = "validation"
-    config.evaluation.batch_size = 64
+    # evaluation.selection=test is the released program's habit.
+    config.evaluation = evaluation_fields(batch_size=64)
     config.evaluation.yardsticks = False  # simple classifiers beside the result
 
     config.log = log_fields()
@@ -99,13 +103,13 @@ def tdgan_config() -> ConfigDict:
     return config
 
 
-def cross_validate_in_the_lab(config: ConfigDict) -> None:
+def cross_validate_in_the_lab(config: Config) -> None:
     """Ten folds by subject and the images of sets from the laboratory (spec TDGAN 6.2 and 9)."""
     ten_folds(config)
     config.data.test_transform = "centre_crop"
 
 
-def reduce_for_cpu(config: ConfigDict) -> None:
+def reduce_for_cpu(config: Config) -> None:
     """A quarter of the width at 64x64 pixels, in batches of 16: what two CPU cores can train."""
     config.model.image_size_px = 64
     config.model.width_multiplier = 0.25
@@ -113,7 +117,7 @@ def reduce_for_cpu(config: ConfigDict) -> None:
     config.training.batch_size = 16
 
 
-def learn_from_labels(config: ConfigDict, *, discriminator_gap: int) -> None:
+def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
     """Settings for some hundred or thousand steps instead of the papers' 38,400.
 
     Args:
@@ -131,7 +135,7 @@ def learn_from_labels(config: ConfigDict, *, discriminator_gap: int) -> None:
             config.learning_rate[network] = 5e-4
 
 
-def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
+def shrink_to_tiny(config: Config) -> Config:
     """The same structure at the smallest size: drawn faces, seconds to run, for tests and tries."""
     config.name += "_tiny"
     config.model.image_size_px = 32
@@ -147,7 +151,7 @@ def shrink_to_tiny(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def full_size_or_tiny(config: ConfigDict, variant: str) -> ConfigDict:
+def full_size_or_tiny(config: Config, variant: str) -> Config:
     """The configuration as it is, or for the variant "tiny" the smallest size of it.
 
     Raises:

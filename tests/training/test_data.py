@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 
 from tdgan_jax.configuration import load_config
-from tdgan_jax.data.training_data import (
-    check_faces_apart,
-    load_fold_subjects,
-    load_training_data,
-)
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.tdgan.feed import check_faces_apart
 from tdgan_jax.training.checks import check_same_data
-from tests.data.test_pipeline import examples
+from tdgan_jax.training.data import load_fold_subjects, load_training_data
+from tests.data.test_feeds import examples
 
 PEOPLE = {f"fold_{fold}": [f"p{2 * fold}", f"p{2 * fold + 1}"] for fold in range(3)}
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from tdgan_jax.data.examples import Examples, RememberedImages, in_memory
+from tdgan_jax.data.feeds import evaluation_batches
 from tdgan_jax.data.images import Augmentation
-from tdgan_jax.data.pipeline import (
+from tdgan_jax.errors import UsageError
+from tdgan_jax.families.tdgan.pair_feed import (
     PairFeed,
     check_feed,
-    evaluation_batches,
     pair_indices,
     training_batches,
 )
-from tdgan_jax.errors import UsageError
 
 
 def examples(count: int, size_px: int, *, value_from: int = 0) -> Examples:

@@ -1,1 +1,0 @@
-"""One file per experiment; each has `get_config(variant="")`."""

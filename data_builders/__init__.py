@@ -1,1 +1,0 @@
-"""One TFDS folder per dataset: builder, test, README, citation and tags."""

@@ -1,0 +1,250 @@
+"""Batches of single images with their expression, raters' votes, and valence and arousal.
+
+Order and augmentation are pure functions of the seed, the epoch and the index of the example.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tdgan_jax.data.augmentation import Augmentation, mixup_of
+from tdgan_jax.data.examples import UNLABELLED, Examples
+from tdgan_jax.data.feeds import ALL_ROWS, num_batches, shuffled_batches
+from tdgan_jax.data.image_changes import augment, example_generator
+from tdgan_jax.data.images import centre_crop
+from tdgan_jax.data.mixup import draw_mixup, mixed
+from tdgan_jax.data.padding import padded_rows, padded_weight
+from tdgan_jax.errors import UsageError, UserError, unknown_name
+
+# What the target distribution is: one class, or the raters' votes as they fell.
+TARGETS = ("label", "votes")
+# Which examples an epoch shows: all of them once; at most `cap` a class, drawn anew for each stage;
+# or as many as there are, drawn with replacement so that every class is as frequent.
+SAMPLINGS = ("all", "capped", "balanced")
+
+
+class ImageBatch(NamedTuple):
+    """A batch as arrays of numpy, or of jax inside a step.
+
+    Attributes:
+        image: uint8 `[N, S, S, C]`.
+        expression_label: int32 `[N]`, the most probable class of the target; -1 where unknown.
+        target: float32 `[N, classes]`, sums to 1; zeros where unknown.
+        affect: float32 `[N, 2]`, valence and arousal in [-1, 1]; NaN where unknown.
+        weight: float32 `[N]`, 0 for padding, mean 1.
+        position: int32 `[N]`, 0 to N - 1.
+        epoch: int32 `[N]`, the epoch from 0 in each row.
+        steps_per_epoch: int32 `[N]`, the same in each row.
+    """
+
+    image: Any
+    expression_label: Any
+    target: Any
+    affect: Any
+    weight: Any
+    position: Any
+    epoch: Any
+    steps_per_epoch: Any
+
+
+class ImageFeed(NamedTuple):
+    """What the training batches are made from.
+
+    Attributes:
+        expressions: Examples with an expression or an affect, images at least `[S, S, C]`.
+        image_size_px: S.
+        batch_size: N.
+        seed: Seed of order and augmentation.
+        augmentations: Applied in their order; what is larger than S then is cut to its middle.
+        targets: One of `TARGETS`.
+        sampling: One of `SAMPLINGS`.
+        cap: Of "capped": most examples of a class in an epoch.
+        stage_starts: Of "capped": epochs before which the examples are drawn anew.
+        pad_last_batch: Keeps the last, partial batch of an epoch, padded with weight 0.
+        num_workers: Worker processes; 0 loads in threads of this process.
+    """
+
+    expressions: Examples
+    image_size_px: int
+    batch_size: int
+    seed: int
+    augmentations: tuple[Augmentation, ...] = ()
+    targets: str = "label"
+    sampling: str = "all"
+    cap: int = 0
+    stage_starts: tuple[int, ...] = (0,)
+    pad_last_batch: bool = False
+    num_workers: int = 0
+
+    @property
+    def num_examples(self) -> int:
+        """Examples in an epoch."""
+        labels = self.expressions.expressions
+        if self.sampling != "capped":
+            return len(labels)
+        counts = np.bincount(labels[labels != UNLABELLED])
+        return int(np.minimum(counts, self.cap).sum())
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return num_batches(self.num_examples, self.batch_size, pad_last_batch=self.pad_last_batch)
+
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        """Nobody is told apart."""
+        return ()
+
+    @property
+    def contents(self) -> str:
+        """What it holds, in words."""
+        count = len(self.expressions.files)
+        if self.num_examples == count:
+            return f"{count} images"
+        return f"{self.num_examples} of {count} images an epoch"
+
+    @property
+    def other_parts(self) -> dict[str, Examples]:
+        """None."""
+        return {}
+
+    @property
+    def checksum(self) -> str:
+        """Nothing is computed from the pictures."""
+        return ""
+
+    def save(self, folder: Path) -> None:
+        """Nothing needs to be kept."""
+
+    def pictures(self) -> dict[str, tuple[Sequence[np.ndarray], Sequence[str]]]:
+        """None."""
+        return {}
+
+    def batches(
+        self, epoch: int, first_step: int = 0, rows: slice = ALL_ROWS
+    ) -> Iterator[ImageBatch]:
+        """The batches of one epoch from a step on, in a shuffled order of its own.
+
+        Args:
+            epoch: Epoch, from 0.
+            first_step: Batches to leave out.
+            rows: The rows of each batch to make.
+        """
+        examples = self.expressions
+        shown, targets = shown_examples(self, epoch), target_distributions(examples, self.targets)
+        steps, mixup = self.steps_per_epoch, mixup_of(self.augmentations)
+
+        def assemble(places: np.ndarray) -> ImageBatch:
+            size = self.batch_size
+            of_batch = shown[padded_rows(places, size)]
+            own = of_batch[rows]
+            images, target = self._images(epoch, own), targets[own]
+            if mixup is not None:
+                draw = draw_mixup(
+                    mixup,
+                    seed=self.seed,
+                    epoch=epoch,
+                    step=int(places[0]),  # no other batch of the epoch has it
+                    batch_size=size,
+                    num_present=len(places),
+                )
+                partners, share = of_batch[draw.partners[rows]], draw.share[rows]
+                images = mixed(images, self._images(epoch, partners), share)
+                target = mixed(target, targets[partners], share)
+            return ImageBatch(
+                image=images,
+                expression_label=np.where(
+                    target.sum(axis=1) > 0, target.argmax(axis=1), UNLABELLED
+                ).astype(np.int32),
+                target=target,
+                affect=affects(examples)[own],
+                weight=padded_weight(len(places), size)[rows],
+                position=np.arange(size, dtype=np.int32)[rows],
+                epoch=np.full(len(own), epoch, np.int32),
+                steps_per_epoch=np.full(len(own), steps, np.int32),
+            )
+
+        return shuffled_batches(
+            assemble,
+            num_examples=len(shown),
+            batch_size=self.batch_size,
+            pad_last_batch=self.pad_last_batch,
+            seed=self.seed,
+            epoch=epoch,
+            first_step=first_step,
+            num_workers=self.num_workers,
+        )
+
+    def _images(self, epoch: int, indices: np.ndarray) -> np.ndarray:
+        return np.stack([augmented_image(self, epoch, int(index)) for index in indices])
+
+
+def check_image_feed(feed: ImageFeed) -> None:
+    """Refuses settings that give no batches.
+
+    Raises:
+        UserError: If the examples lack the targets that are asked for.
+        UsageError: If an option is unknown, or the batch is larger than an epoch.
+    """
+    for field, known in (("targets", TARGETS), ("sampling", SAMPLINGS)):
+        if getattr(feed, field) not in known:
+            raise unknown_name(f"data.{field}", getattr(feed, field), known)
+    if feed.targets == "votes" and feed.expressions.votes is None:
+        raise UserError(
+            "data.targets=votes needs a dataset with raters' votes; this one has one label an "
+            "image: take data.targets=label"
+        )
+    if not feed.steps_per_epoch:
+        raise UsageError(
+            f"training.batch_size={feed.batch_size} is larger than the {feed.num_examples} images "
+            "of an epoch; choose a smaller one or set data.pad_last_batch"
+        )
+
+
+def shown_examples(feed: ImageFeed, epoch: int) -> np.ndarray:
+    """Positions of the examples of an epoch, int64 `[feed.num_examples]`."""
+    labels = feed.expressions.expressions
+    if feed.sampling == "all":
+        return np.arange(len(labels))
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
+    if feed.sampling == "balanced":
+        random = np.random.default_rng([feed.seed, epoch])
+        drawn = random.integers(len(classes), size=len(labels))
+        return np.array([random.choice(classes[label]) for label in drawn])
+    stage = max(start for start in feed.stage_starts if start <= epoch)
+    random = np.random.default_rng([feed.seed, stage])
+    return np.concatenate(
+        [np.sort(random.permutation(of_class)[: feed.cap]) for of_class in classes]
+    )
+
+
+def target_distributions(examples: Examples, targets: str) -> np.ndarray:
+    """Target of each example, float32 `[N, C]`: sums to 1, zeros where nothing is known.
+
+    Args:
+        examples: Examples with expressions.
+        targets: One of `TARGETS`.
+    """
+    if targets == "votes" and examples.votes is not None:
+        sums = examples.votes.sum(axis=1, keepdims=True)
+        return (examples.votes / np.maximum(sums, 1e-12)).astype(np.float32)
+    one_hot = np.zeros((len(examples.files), len(examples.expression_names)), np.float32)
+    known = np.flatnonzero(examples.expressions != UNLABELLED)
+    one_hot[known, examples.expressions[known]] = 1
+    return one_hot
+
+
+def affects(examples: Examples) -> np.ndarray:
+    """Valence and arousal, float32 `[N, 2]`; NaN where unknown."""
+    if examples.affect is not None:
+        return examples.affect
+    return np.full((len(examples.files), 2), np.nan, np.float32)
+
+
+def augmented_image(feed: ImageFeed, epoch: int, index: int) -> np.ndarray:
+    """A training image as it is seen in an epoch, uint8 `[S, S, C]`."""
+    generator, image = example_generator(feed.seed, epoch, index), feed.expressions.images[index]
+    changed = augment(generator, image, feed.augmentations, size_px=feed.image_size_px)
+    return centre_crop(changed, feed.image_size_px)

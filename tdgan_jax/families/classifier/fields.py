@@ -1,0 +1,108 @@
+"""Fields that all configurations of the plain classifier share."""
+
+from ml_collections import ConfigDict
+
+from tdgan_jax.configuration import Config
+from tdgan_jax.families.loop_fields import (
+    evaluation_fields,
+    expressions_fields,
+    log_fields,
+    log_of_tiny,
+    optimizer_fields,
+    parallel_fields,
+    schedule_fields,
+)
+
+
+def classifier_config() -> Config:
+    """The papers' CNN-base: TDGAN's expression encoder and head, trained on labels alone."""
+    config: Config = ConfigDict()
+    config.name = ""  # name of the run folder; set by each file
+    config.family = ""  # set by `new_config`
+    config.seed = 0
+    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
+    # statistics and losses stay float32, and so does all that is evaluated.
+    config.precision = "float32"
+
+    config.model = ConfigDict()
+    config.model.encoder = "inception"  # TDGAN's; or "resnet"
+    config.model.image_size_px = 128
+    config.model.image_channels = 1  # 1: gray, 3: colour
+    config.model.dropout_rate = 0.5  # of the head
+    config.model.width_multiplier = 1.0  # of "inception": all layers, head included
+    config.model.num_inception_blocks = 4
+    config.model.resnet_depth = 18  # of "resnet": 10, 18, 34, 50 or 101
+    config.model.resnet_width = 64  # channels of its first stage
+    config.model.resnet_stem = "7x7"  # stride 2 and a pool, as torchvision; "3x3": and a pool
+    config.model.squeeze_reduction = (
+        0  # squeeze-and-excitation: channels over hidden units; 0: none
+    )
+
+    config.data = ConfigDict()
+    config.data.directory = ""  # prepared datasets; "": TFDS's default
+    config.data.expressions = expressions_fields()
+    config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
+    config.data.fold = -1  # the one to run; -1: all of them
+    # How training images are resized before the augmentations, and evaluated ones: see data/images.
+    config.data.training_transform = "shorter_side"  # or "square" or "resize"
+    config.data.test_transform = "resize"  # or "centre_crop" or "square_centre_crop"
+    config.data.channel_order = "rgb"  # or "bgr"
+    # What is taken from an image in [0, 1] and what it is then divided by, a number a channel or
+    # one for all.
+    config.data.mean = (0.0,)
+    config.data.deviation = (1.0,)
+    config.data.augmentations = (
+        ConfigDict({"kind": "crop"}),
+        ConfigDict({"kind": "flip"}),
+    )
+    config.data.targets = "label"  # or "votes": the raters' votes as a distribution
+    config.data.validation = "subjects"  # or "next_fold" or "none"
+    config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
+    config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
+    config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
+    config.data.num_workers = 0  # worker processes; 0: threads
+    config.data.allow_different_crops = False
+
+    config.training = ConfigDict()
+    config.training.epochs = 20
+    config.training.batch_size = 16  # over all devices
+    # Decay of a running average of the weights, which is then evaluated in their place; 0: off.
+    config.training.parameter_average_decay = 0.0
+
+    config.optimizer = optimizer_fields()
+    config.schedule = schedule_fields(learning_rate=1e-4)
+
+    config.loss = ConfigDict()
+    config.loss.label_smoothing = 0.0  # share of the target spread over all classes
+    # An image weighs the frequency of its class to the power of minus this; 0: off, 1: in full.
+    config.loss.class_weighting_exponent = 0.0
+
+    config.evaluation = evaluation_fields(batch_size=64)
+    config.evaluation.yardsticks = False  # simple classifiers beside the result
+    config.log = log_fields()
+    config.parallel = parallel_fields()
+    config.parallel.rematerialise = False  # compute the inside of layers again: less memory
+    config.parallel.batch_statistics = "global"  # of batch norms; or "device": each device's part
+    return config
+
+
+def like_tdgan_on_a_cpu(config: Config) -> None:
+    """The sizes and the rate of TDGAN's configurations for two CPU cores."""
+    config.model.image_size_px = 64
+    config.model.width_multiplier = 0.25
+    config.model.dropout_rate = 0.1
+    config.training.batch_size = 16
+    config.schedule.learning_rate = 5e-4
+
+
+def shrink_to_tiny(config: Config) -> None:
+    """The same structure at the smallest size: seconds to run, for tests and tries."""
+    config.name += "_tiny"
+    config.model.image_size_px = 32
+    config.model.width_multiplier = 1 / 16
+    config.model.num_inception_blocks = 1
+    config.model.resnet_depth = 10
+    config.model.resnet_width = 4
+    config.training.epochs = 2
+    config.training.batch_size = 4
+    log_of_tiny(config)

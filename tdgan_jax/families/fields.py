@@ -1,0 +1,76 @@
+"""The fields of a configuration: those of its system, younger ones, unknown ones."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tdgan_jax.configuration import Config, flatten, to_json
+from tdgan_jax.errors import UserError
+from tdgan_jax.families.known import NAMES, family_named
+
+
+def new_config(family: str) -> Config:
+    """A configuration of a system with the values that its fields have where nothing else is said.
+
+    Raises:
+        UserError: If the system is unknown.
+    """
+    config = family_named(family).fields()
+    config.family = family
+    return config
+
+
+def default_fields(family: object) -> dict[str, Any]:
+    """The fields of a system where no configuration says otherwise; empty for an unknown one."""
+    return to_json(new_config(str(family))) if family in NAMES else {}
+
+
+def as_of_today(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the fields that are younger than it, without retired ones.
+
+    The program behaved as their system's default says before there were such fields; what a
+    configuration file makes of them today came later. Fields that are unknown today stay.
+    """
+    family = stored.get("family")
+    retired = family_named(family).retired if family in NAMES else ()
+    return _filled(_without(stored, retired), default_fields(family))
+
+
+def _without(given: Mapping[str, Any], retired: Sequence[str], section: str = "") -> dict[str, Any]:
+    kept = {}
+    for name, value in given.items():
+        if f"{section}{name}" not in retired:
+            nested = isinstance(value, Mapping)
+            kept[name] = _without(value, retired, f"{section}{name}.") if nested else value
+    return kept
+
+
+def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {**defaults, **given}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(given.get(name), Mapping):
+            filled[name] = _filled(given[name], default)
+    return filled
+
+
+def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
+    """Refuses to read a run whose configuration says more than today's program understands.
+
+    Args:
+        stored: A configuration.
+        path: Its file, for the message.
+
+    Raises:
+        UserError: Names the fields that are unknown today.
+    """
+    if unknown := unknown_fields(stored):
+        raise UserError(
+            f"{path} has {', '.join(unknown)}, which this version does not know; use the "
+            "one that trained it"
+        )
+
+
+def unknown_fields(given: Mapping[str, Any]) -> list[str]:
+    """The fields of a configuration that its system does not have."""
+    known = flatten(default_fields(given.get("family")))
+    return sorted(flatten(given).keys() - known.keys()) if known else []
