@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from tdgan_jax.data.examples import Examples, has_subjects
 from tdgan_jax.data.feeds import evaluation_batches
+from tdgan_jax.evaluation.affect import affect_figures
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
 from tdgan_jax.steps.parallel import on_host, own_rows, shard_batch
@@ -112,6 +113,13 @@ def recognition_figures(
 def _figures(answers: Answers, examples: Examples, label_names: Sequence[str]) -> dict[str, Any]:
     labels = examples.expressions
     figures = recognition_metrics(labels, answers.scores, label_names, answers.probabilities)
+    if answers.affect is not None and examples.affect is not None:
+        figures["affect"] = affect_figures(
+            examples.affect,
+            answers.affect,
+            examples.groups,
+            unit="subject" if has_subjects(examples) else "image",
+        )
     correct = answers.scores.argmax(axis=1) == labels
     by_subject = has_subjects(examples)
     figures["accuracy_interval"] = interval_fields(

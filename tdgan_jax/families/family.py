@@ -49,13 +49,25 @@ class Parts(NamedTuple):
     test: "Examples"
 
 
+class Stage(NamedTuple):
+    """A part of a training that begins where the best of the one before it was.
+
+    Attributes:
+        name: In a word or two, for the log.
+        epochs: Epochs in it.
+    """
+
+    name: str
+    epochs: int
+
+
 class Training(NamedTuple):
     """The functions of one system for the loop, all of them for one device's part of a batch.
 
     Attributes:
         recognisers: Names of what classifies expressions; the first one chooses the best epoch.
         init_state: `key -> state`; the state has the fields `parameters` and `step`.
-        updates_due: `(step, step_in_epoch) -> updates`, which networks a step updates.
+        updates_due: `(step, step_in_epoch, epoch) -> updates`, which networks a step updates.
         train_step: `(updates, state, batch, key) -> (state, metrics)`; `updates` is static, the
             key is that of the run.
         eval_step: `(parameters, images) -> {recogniser: Answers}`.
@@ -63,19 +75,25 @@ class Training(NamedTuple):
         sample_step: `(parameters, batch, key) -> {column title: images}`.
         sample_rows: Examples on a sample sheet.
         shown_losses: Losses that the progress bar names.
+        stages: The parts of the training in their order; none: it has one.
+        begin_stage: `(state, stage, best) -> state`, called where a stage after the first one
+            begins, with its number and the parameters that were best in the one before. Shapes do
+            not change.
         with_given_weights: `(state, load) -> state`, both on the host: puts weights of the user's
             into the state of a new run; `load` opens a model on disk. None without such.
     """
 
     recognisers: tuple[str, ...]
     init_state: "Callable[[jax.Array], Any]"
-    updates_due: Callable[[int, int], Hashable]
+    updates_due: Callable[[int, int, int], Hashable]
     train_step: "Callable[[Any, Any, Any, jax.Array], tuple[Any, dict[str, jax.Array]]]"
     eval_step: "Callable[[Tree, jax.Array], dict[str, Answers]]"
     sample_columns: tuple[str, ...]
     sample_step: "Callable[[Tree, Any, jax.Array], dict[str, jax.Array]]"
     sample_rows: int = 3
     shown_losses: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    begin_stage: Callable[[Any, int, Tree], Any] | None = None
     with_given_weights: "Callable[[Any, Callable[[Path], StoredModel]], Any] | None" = None
 
 
@@ -101,6 +119,8 @@ class Family(NamedTuple):
             feed reads beside the splits of the expressions; for `examples`, whose classes they
             must share.
         titles: Recogniser to its name in a report.
+        loss_groups: Beginning of a loss's name to the heading below which a report draws it; equal
+            beginnings mean the same in all systems.
         retired: Fields, or whole sections, that runs of before have and nothing reads any more.
     """
 
@@ -114,6 +134,7 @@ class Family(NamedTuple):
     check_given_weights: Callable[[Config, Callable[[Path], Config]], None] = lambda *_: None
     examples_read: "Callable[[Config, str, Examples], Iterable[Examples]]" = lambda *_: ()
     titles: Mapping[str, str] = {}
+    loss_groups: Mapping[str, str] = {}
     retired: tuple[str, ...] = ()
 
 

@@ -208,12 +208,14 @@ class ResNet(nnx.Module):
             stages.append(nnx.List(blocks))
         self.stages = nnx.List(stages)
         self.num_features = channels * images_per_example
-        self.fc: Any = None
-        if num_classes is not None:
-            init = uniform_fan_in(self.num_features)
-            self.fc = nnx.Linear(
+        init = uniform_fan_in(self.num_features)
+        self.fc: Any = (
+            None
+            if num_classes is None
+            else nnx.Linear(
                 self.num_features, num_classes, kernel_init=init, bias_init=init, rngs=rngs
             )
+        )
 
     def features(self, image: jax.Array, statistics: BatchStatistics | None = None) -> jax.Array:
         """Pooled features.

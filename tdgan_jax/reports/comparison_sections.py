@@ -16,8 +16,9 @@ from tdgan_jax.evaluation.comparisons import (
     paired_difference,
     subject_difference,
 )
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.reports import page
-from tdgan_jax.reports.recognition_sections import number_html, recogniser_title
+from tdgan_jax.reports.recognition_sections import number_html
 from tdgan_jax.runs.folder import RunFiles, recognisers
 
 

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.reports import page
 from tdgan_jax.reports.figures import confusion_figure
-from tdgan_jax.reports.recognition_sections import (
-    latest_figures,
-    number_html,
-    recogniser_title,
-)
+from tdgan_jax.reports.recognition_sections import latest_figures, number_html
 from tdgan_jax.runs.folder import RunFiles
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.reports import page
 from tdgan_jax.reports.confusion_sections import classes_table
 from tdgan_jax.reports.figures import confusion_figure
@@ -17,7 +18,6 @@ from tdgan_jax.reports.recognition_sections import (
     chosen_on_html,
     interval_html,
     number_html,
-    recogniser_title,
     selection_text,
 )
 from tdgan_jax.runs.folder import recognisers

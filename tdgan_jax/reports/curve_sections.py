@@ -9,33 +9,21 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import majority_answer
+from tdgan_jax.families.titles import loss_title, loss_titles, recogniser_title
 from tdgan_jax.reports import page
 from tdgan_jax.reports.figures import Level, Series, curve_figure, finite_points
-from tdgan_jax.reports.recognition_sections import recogniser_title
 from tdgan_jax.runs.folder import RunFiles, recognisers
 
 _BATCH_ACCURACY = "Accuracy on training batches"
-_GROUPS = ("Discriminators", "Generator terms", "Expression module", _BATCH_ACCURACY)
 
 
 def loss_group(name: str) -> str:
-    """The group of losses that a name of `metrics.jsonl` belongs to.
-
-    A term of the generator that goes through a discriminator (adversarial_...) is the generator's.
-    """
-    if name.endswith("_accuracy"):
-        return _BATCH_ACCURACY
-    if name.startswith(("generator", "adversarial", "perceptual", "consistency")):
-        return "Generator terms"
-    if "discriminator" in name:
-        return "Discriminators"
-    if any(word in name for word in ("expression_head", "expression_module", "classifier")):
-        return "Expression module"
-    return "Generator terms"
+    """The heading below which the curve of a name of `metrics.jsonl` stands."""
+    return _BATCH_ACCURACY if name.endswith("_accuracy") else loss_title(name)
 
 
 def losses_section(runs: Mapping[str, RunFiles]) -> str:
-    """Loss curves in three groups."""
+    """Loss curves in groups."""
     parts = [
         page.missing(f"{name}: no metrics.jsonl yet, nothing was logged.")
         for name, run in runs.items()
@@ -47,11 +35,14 @@ def losses_section(runs: Mapping[str, RunFiles]) -> str:
     if not names:
         return "".join(parts)
     parts.insert(0, page.lead("Line: running mean. Faint: every logged step."))
+    groups = (*loss_titles(), _BATCH_ACCURACY)
     if len(runs) == 1:
         (run,) = runs.values()
-        cards = [_group_card(run, group, list(names)) for group in _GROUPS]
+        cards = [
+            _group_card(run, group, list(names)) for group in (*loss_titles(), _BATCH_ACCURACY)
+        ]
         return "".join(parts) + page.grid([card for card in cards if card], "wide")
-    for group in _GROUPS:
+    for group in groups:
         members = [name for name in names if loss_group(name) == group]
         if members:
             cards = [_loss_card(runs, name) for name in members]

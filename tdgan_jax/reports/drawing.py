@@ -42,7 +42,7 @@ _THEME = {
 }
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "tdgan",  # same input, same file
+    "svg.hashsalt": "report",  # same input, same file
     "font.size": 8.0,
     "text.color": INK,
     "axes.edgecolor": LINE,

@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.files import read_json
 from tdgan_jax.probing.disentanglement_tables import factors_by_kind
 from tdgan_jax.reports import page
 from tdgan_jax.reports.measurement_figures import calibration_figure, share_figure
-from tdgan_jax.reports.recognition_sections import (
-    latest_figures,
-    number_html,
-    recogniser_title,
-)
+from tdgan_jax.reports.recognition_sections import latest_figures, number_html
 from tdgan_jax.runs.folder import DISENTANGLEMENT_FILE, RunFiles
 
 _SUMMARY_TITLES = {

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.files import read_json
 from tdgan_jax.reports import page
 from tdgan_jax.reports.drawing import NUM_COLOURS
 from tdgan_jax.reports.measurement_figures import scatter_figure
-from tdgan_jax.reports.recognition_sections import recogniser_title
 from tdgan_jax.runs.folder import (
     ERRORS_FILE,
     FEATURES_FILE,

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.evaluation.metrics import chance_warning, majority_answer
+from tdgan_jax.families.titles import recogniser_title
 from tdgan_jax.reports import page
 from tdgan_jax.runs.folder import RunFiles, recognisers
 
@@ -15,11 +16,6 @@ SELECTIONS = {
     "last": "last epoch",
     "validation": "validation part of the training data",
     "test": "test split",
-}
-_TITLES = {
-    "expression_module": "Expression module",
-    "expression_discriminator": "Expression discriminator",
-    "classifier": "Classifier",
 }
 FIGURE_TITLES = {
     "accuracy": "Accuracy",
@@ -31,11 +27,6 @@ FIGURE_TITLES = {
     "num_examples": "Images",
 }
 SUMMARY_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
-
-
-def recogniser_title(name: str) -> str:
-    """The name of a recogniser as the report writes it."""
-    return _TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 def recogniser_names(results: Iterable[Mapping[str, Any] | None]) -> list[str]:

@@ -131,13 +131,16 @@ class Checkpoints:
         Raises:
             UserError: If the disk refuses.
         """
-        if LATEST in self._managers:
-            self._managers.pop(LATEST).close()
+        self._drop(LATEST)
+
+    def _drop(self, name: str) -> None:
+        if name in self._managers:
+            self._managers.pop(name).close()
         try:
-            if (self._folder / LATEST).exists():
-                shutil.rmtree(self._folder / LATEST)
+            if (self._folder / name).exists():
+                shutil.rmtree(self._folder / name)
         except OSError as error:
-            raise UserError(f"cannot remove {self._folder / LATEST}: {error.strerror}") from error
+            raise UserError(f"cannot remove {self._folder / name}: {error.strerror}") from error
 
     def save_best(
         self, selection: str, step: int, parameters: Tree, progress: dict[str, Any]
@@ -148,6 +151,14 @@ class Checkpoints:
             UserError: If the disk refuses; the previous checkpoint is intact.
         """
         self._save(f"best_{selection}", step, parameters, progress)
+
+    def drop_best(self, selection: str) -> None:
+        """Removes what a selection chose, if there is anything.
+
+        Raises:
+            UserError: If the disk refuses.
+        """
+        self._drop(f"best_{selection}")
 
     def restore_best(self, selection: str, template: Tree) -> Tree:
         """Reads the parameters that a selection chose.

@@ -21,6 +21,7 @@ from tdgan_jax.networks.execution import PRECISIONS
 from tdgan_jax.processes.membership import several
 from tdgan_jax.runs.folder import CONFIG_FILE
 from tdgan_jax.steps.parallel import MAPPINGS
+from tdgan_jax.training.selection import SCORES
 
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
@@ -83,6 +84,7 @@ def check_values(config: Config) -> None:
     fields = flatten(config)
     for field, known in (
         ("evaluation.selection", SELECTIONS),
+        ("evaluation.selected_by", SCORES),
         ("parallel.mapping", MAPPINGS),
         ("precision", PRECISIONS),
         ("model.image_channels", (1, 3)),

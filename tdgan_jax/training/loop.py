@@ -36,10 +36,22 @@ from tdgan_jax.runs.folder import (
     in_use_by_this_process,
     sample_path,
 )
-from tdgan_jax.steps.parallel import own_copy, own_rows, replicate, shard_batch
+from tdgan_jax.steps.parallel import (
+    own_copy,
+    own_rows,
+    replicate,
+    replicated_shapes,
+    shard_batch,
+)
 from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
 from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.training.records import mean_metrics, one_line, records_of
+from tdgan_jax.training.selection import (
+    selection_score,
+    stage_of,
+    stage_slot,
+    starts_stage,
+)
 
 
 def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[str, Any]:
@@ -160,11 +172,13 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
     ):
         while progress["step"] < last_step:
             epoch, first_step = divmod(progress["step"], steps_per_epoch)
+            if not first_step:
+                state = _with_stage_begun(run, checkpoints, state, epoch, show_progress)
             for step_in_epoch, batch in enumerate(
                 feed.batches(epoch, first_step, rows), start=first_step
             ):
                 step = epoch * steps_per_epoch + step_in_epoch + 1
-                updates = training.updates_due(step - 1, step_in_epoch)
+                updates = training.updates_due(step - 1, step_in_epoch, epoch)
                 state, metrics = program.train_step(updates)(
                     state, shard_batch(batch, program.mesh), step_key
                 )
@@ -199,15 +213,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 if save:
                     progress = progress | {"step": step, "seconds": time.monotonic() - started}
                     if end_of_epoch:
-                        progress = _select(
-                            training,
-                            checkpoints,
-                            state,
-                            progress,
-                            epoch,
-                            record,
-                            selected_on=config.evaluation.selection,
-                        )
+                        progress = _select(run, checkpoints, state, progress, epoch, record)
                     checkpoints.save_latest(step, state, progress)
                 bar.update()
                 if not window:  # saving and drawing are not the step's time
@@ -215,6 +221,25 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
                 if stopping:
                     raise Interrupted(f"stopped after step {step} of {last_step}; state saved")
     return state, progress
+
+
+def _with_stage_begun(
+    run: Run, checkpoints: Checkpoints, state: Any, epoch: int, show_progress: bool
+) -> Any:
+    """The state with which an epoch begins: where a stage begins, what that makes of it."""
+    training, mesh = run.program.training, run.program.mesh
+    if not training.stages or not starts_stage(training.stages, epoch):
+        return state
+    stage = stage_of(training.stages, epoch)
+    name = f"{training.stages[stage].name} ({stage + 1} of {len(training.stages)})"
+    _say(show_progress, f"stage: {name}")
+    if not stage or training.begin_stage is None:
+        return state
+    shapes = replicated_shapes(jax.eval_shape(lambda: state.parameters), mesh)
+    best = checkpoints.restore_best(stage_slot(stage - 1), shapes)
+    from_first(partial(checkpoints.drop_best, stage_slot(stage - 2)))
+    begun = training.begin_stage(jax.device_get(state), stage, jax.device_get(best))
+    return replicate(begun, mesh)
 
 
 def _yardsticks(run: Run, *, num_updates: int) -> dict[str, float]:
@@ -242,31 +267,42 @@ def _evaluate(run: Run, parameters: Any) -> dict[str, dict[str, Any]]:
 
 
 def _select(
-    training: Training,
+    run: Run,
     checkpoints: Checkpoints,
     state: Any,
     progress: dict[str, Any],
     epoch: int,
     record: dict[str, Any],
-    *,
-    selected_on: str,
 ) -> dict[str, Any]:
     """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones."""
-    evaluation, chooser = record["evaluation"], training.recognisers[0]
+    evaluation, settings = record["evaluation"], run.config.evaluation
+    score = partial(selection_score, chooser=run.program.training.recognisers[0])
     entry = evaluation["test"] | {"step": record["step"], "epoch": epoch}
     if "validation" in evaluation:
-        entry["validation_accuracy"] = evaluation["validation"][chooser]["accuracy"]
+        figures = evaluation["validation"]
+        entry["validation_accuracy"] = score(figures, selected_by="accuracy")
     chosen = progress["by_selection"] | {"last": entry}
     of_the_data = {field: progress[field] for field in DATA_FIELDS}
-    if selected_on == "last":  # otherwise the whole state alone holds them
-        checkpoints.save_best("last", record["step"], state.parameters, of_the_data)
+    keep = partial(checkpoints.save_best, step=record["step"], parameters=state.parameters)
+    if settings.selection == "last":  # otherwise the whole state alone holds them
+        keep("last", progress=of_the_data)
     for selection, figures in evaluation.items():
-        score = figures[chooser]["accuracy"]
+        reached = score(figures, selected_by=settings.selected_by)
         best = chosen.get(selection)
-        if best is None or score > best["score"]:
-            chosen[selection] = entry | {"score": score, "optimistic": selection == "test"}
-            checkpoints.save_best(selection, record["step"], state.parameters, of_the_data)
-    return progress | {"by_selection": chosen}
+        if best is None or reached > best["score"]:
+            chosen[selection] = entry | {"score": reached, "optimistic": selection == "test"}
+            keep(selection, progress=of_the_data)
+    progress = progress | {"by_selection": chosen}
+    if run.program.training.stages:
+        stage = stage_of(run.program.training.stages, epoch)
+        chooser = evaluation.get("validation", evaluation["test"])
+        reached = score(chooser, selected_by=settings.selected_by)
+        best = progress.get("best_of_stage")
+        # As good as the best so far is better: it has learned longer (spec ESR A.7).
+        if best is None or best["stage"] != stage or reached >= best["score"]:
+            keep(stage_slot(stage), progress=of_the_data)
+            progress["best_of_stage"] = {"stage": stage, "score": reached}
+    return progress
 
 
 def _result(config: Config, progress: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,7 @@ CLASSIFIER = Family(
     features=_features,
     yardsticks=_yardsticks,
     titles={"classifier": "Classifier"},
+    loss_groups={"classifier": "Expression module"},
     # Runs of before were fed TDGAN's pairs, whose faces they ignored.
     retired=(
         *RETIRED,

@@ -128,7 +128,7 @@ def classifier_training(config: Config, names: Names) -> Training:
         recognisers=("classifier",),
         init_state=initialise,
         # Every step updates both networks.
-        updates_due=lambda step, step_in_epoch: (),
+        updates_due=lambda *_: (),
         train_step=step,
         eval_step=partial(eval_step, networks, setup.normalisation),
         sample_columns=SAMPLE_COLUMNS,

@@ -76,5 +76,6 @@ IFGAN = Family(
     check_given_weights=_check_given_weights,
     examples_read=_examples_read,
     titles={"classifier": "Classifier"},
+    loss_groups={"discriminator": "Discriminators", "classifier": "Expression module"},
     retired=RETIRED,
 )

@@ -170,7 +170,7 @@ def ifgan_training(config: Config, names: Names) -> Training:
         recognisers=("classifier",),
         init_state=initialise,
         # Every step updates all networks.
-        updates_due=lambda step, step_in_epoch: (),
+        updates_due=lambda *_: (),
         train_step=step,
         eval_step=partial(eval_step, networks),
         sample_columns=SAMPLE_COLUMNS if has_generator else BASELINE_SAMPLE_COLUMNS,

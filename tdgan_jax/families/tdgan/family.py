@@ -84,5 +84,15 @@ TDGAN = Family(
         "expression_module": "Expression module",
         "expression_discriminator": "Expression discriminator",
     },
+    loss_groups={
+        "face_discriminator": "Discriminators",
+        "expression_discriminator": "Discriminators",
+        "generator": "Generator terms",
+        "adversarial": "Generator terms",
+        "perceptual": "Generator terms",
+        "consistency": "Generator terms",
+        "expression_head": "Expression module",
+        "expression_module": "Expression module",
+    },
     retired=RETIRED,
 )

@@ -46,14 +46,16 @@ def tdgan_networks(
         raise UsageError(f"config.model: {error}") from error
 
 
-def updates_due(config: Config, step: int, step_in_epoch: int) -> Updates:
+def updates_due(config: Config, step: int, step_in_epoch: int, epoch: int = 0) -> Updates:
     """Which networks a step updates besides the expression head (spec TDGAN 4).
 
     Args:
         config: The configuration.
         step: Steps done before, over the whole run; decides about the warm-up.
         step_in_epoch: Steps done before in this epoch; decides about the gaps.
+        epoch: Of no account.
     """
+    del epoch
     if step < config.training.discriminator_warmup_steps:
         return Updates(generator=False, face_discriminator=True, expression_discriminator=True)
     return Updates(

@@ -1,0 +1,50 @@
+"""What chooses the parameters that are kept, and where the stages of a training begin."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from tdgan_jax.families.family import Stage
+
+# Figures that may choose an epoch; "ccc" is the mean of valence and arousal.
+SCORES = ("accuracy", "mean_class_accuracy", "macro_f1", "ccc")
+
+
+def selection_score(
+    figures: Mapping[str, Mapping[str, Any]], *, chooser: str, selected_by: str
+) -> float:
+    """The figure that an epoch is chosen by; the larger the better.
+
+    Args:
+        figures: Recogniser to figures.
+        chooser: The recogniser that chooses.
+        selected_by: One of `SCORES`.
+
+    Returns:
+        The figure; -1 where it is not defined.
+    """
+    if selected_by != "ccc":
+        return figures[chooser].get(selected_by, -1.0)
+    affect = figures[chooser].get("affect", {})
+    values = [of_one["ccc"] for of_one in affect.values() if of_one["ccc"] is not None]
+    return sum(values) / len(values) if values else -1.0
+
+
+def stage_starts(stages: Sequence[Stage]) -> tuple[int, ...]:
+    """The epochs with which the stages begin."""
+    return (0, *accumulate(stage.epochs for stage in stages[:-1]))
+
+
+def stage_of(stages: Sequence[Stage], epoch: int) -> int:
+    """The number of the stage that an epoch belongs to."""
+    return sum(start <= epoch for start in stage_starts(stages)) - 1
+
+
+def starts_stage(stages: Sequence[Stage], epoch: int) -> bool:
+    """Whether a stage begins with an epoch."""
+    return epoch in stage_starts(stages)
+
+
+def stage_slot(stage: int) -> str:
+    """The name under which the best parameters of a stage are kept."""
+    return f"stage_{stage}"
