@@ -28,7 +28,7 @@ from tdgan_jax.runs.folder import CHECKPOINTS_FOLDER, METRICS_FILE, RESULT_FILE,
 
 ROOT = Path(__file__).parent.parent
 FIELDS = (  # five steps an epoch
-    "data.faces.split=faces[:20]",
+    "data.pad_last_batch=true",
     "data.expressions.train_split=train[:24]",
     "data.expressions.test_split=test[:9]",
     "evaluation.yardsticks=false",

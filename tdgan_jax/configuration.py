@@ -142,7 +142,14 @@ def _typed(name: str, old: Any, text: str) -> Any:
 
 def to_json(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values."""
-    return json.loads(config.to_json_best_effort())
+    return json.loads(json.dumps(config.to_dict(), default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Configurations inside of lists."""
+    if isinstance(value, ConfigDict):
+        return value.to_dict()
+    raise TypeError(f"{value!r} is no value of a configuration")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax import nnx
 
 from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
-from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
+from tdgan_jax.families.known import family_named
+from tdgan_jax.families.stored import ModelDescription, Preprocessing
 from tdgan_jax.runs.checkpoints import Checkpoints
 
 IDENTITIES = ("anna", "ben", "carla")
@@ -25,16 +25,16 @@ def tiny_config(**model):
 
 
 @functools.cache  # tracing the networks takes a second
-def _shapes(model, num_identities, num_expressions):
-    networks = nnx.eval_shape(
-        lambda: make_tdgan(
-            num_identities=num_identities,
-            num_expressions=num_expressions,
-            rngs=nnx.Rngs(0),
-            **dict(model),
-        )
+def _shapes(family, model, num_identities, num_expressions):
+    description = ModelDescription(
+        family=family,
+        architecture=dict(model),
+        expression_names=tuple(map(str, range(num_expressions))),
+        num_identities=num_identities,
+        identity_names=None,
+        preprocessing=Preprocessing(IMAGE_SIZE_PX, 1, "resize"),
     )
-    return split_networks(networks)[1]
+    return family_named(family).stored().shapes(description).parameters
 
 
 def random_parameters(config, *, num_identities=3, num_expressions=7):
@@ -42,7 +42,7 @@ def random_parameters(config, *, num_identities=3, num_expressions=7):
     random = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: random.normal(0.0, 0.3, leaf.shape).astype(np.float32),
-        _shapes(tuple(config.model.items()), num_identities, num_expressions),
+        _shapes(config.family, tuple(config.model.items()), num_identities, num_expressions),
     )
 
 

@@ -119,7 +119,7 @@ def test_incomplete_trees_are_refused(change, message, tmp_path):
 
 
 def test_label_without_images_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("data_builders.ck_plus.ck_plus_dataset_builder.NUM_LABELS", 2)
+    monkeypatch.setattr("tdgan_jax.data_builders.ck_plus.ck_plus_dataset_builder.NUM_LABELS", 2)
     files = {n: d for n, d in SMALL.items() if "S011" not in n or n.startswith("Emotion")}
     source = write_tree(tmp_path / "s", files)
     with pytest.raises(UserError, match=r"S011_002_00000006_emotion\.txt: its sequence has 0 ima"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from flax import nnx
 
-    from tdgan_jax.data.examples import Examples
+    from tdgan_jax.data.examples import Examples, Transform
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
     from tdgan_jax.steps.state import Answers
@@ -104,6 +104,8 @@ class Family(NamedTuple):
         fields: Everything that a configuration may say, with the values that it has where nothing
             says otherwise; `family` is empty.
         training: `(config, names) -> Training`.
+        transform: `config -> transform` of the training images when they are read, to uint8
+            `[H, W, C]`; they are cropped or changed later.
         feed: `(config, parts, cache) -> Feed`: where the training batches come from; `cache` is a
             run folder that may hold what the feed has computed before, or None.
         stored: Weights in PyTorch's layout, architecture, parity.
@@ -126,6 +128,7 @@ class Family(NamedTuple):
 
     fields: Callable[[], Config]
     training: Callable[[Config, Names], Training]
+    transform: "Callable[[Config], Transform]"
     feed: "Callable[[Config, Parts, Path | None], Feed]"
     stored: "Callable[[], StoredFamily]"
     model: "Callable[[StoredModel], Any]"

@@ -2,9 +2,8 @@
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.augmentation import parse_augmentations
-from tdgan_jax.data.examples import in_memory, with_transform
+from tdgan_jax.data.examples import in_memory
 from tdgan_jax.data.image_feed import ImageFeed, check_image_feed
-from tdgan_jax.data.loading import training_transform
 from tdgan_jax.families.family import Parts
 
 
@@ -23,7 +22,7 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
     data = config.data
     feed = ImageFeed(
         expressions=in_memory(
-            with_transform(parts.fit, training_transform(config)),
+            parts.fit,
             limit_bytes=data.memory_limit_bytes,
             num_workers=data.num_workers,
         ),

@@ -26,5 +26,7 @@ def family_named(name: object) -> Family:
         case "classifier":
             from tdgan_jax.families.classifier.family import CLASSIFIER as family
         case _:
-            raise UserError(f"the system {name!r} is unknown; known: {', '.join(NAMES)}")
+            raise UserError(
+                f"there is no system of the family {name!r}; this version knows {', '.join(NAMES)}"
+            )
     return family

@@ -51,8 +51,8 @@ def expression_judge(run: SelectedRun, expression_names: Sequence[str]) -> Judge
         for start in range(0, len(images), BATCH_SIZE):
             batch = images[start : start + BATCH_SIZE]
             padding = np.repeat(batch[:1], BATCH_SIZE - len(batch), axis=0)
-            answers = run.program.eval_step(run.parameters, np.concatenate([batch, padding]))
-            scores = np.asarray(answers[recogniser].scores)[: len(batch), columns]
+            given = run.program.eval_step(run.parameters, np.concatenate([batch, padding]))
+            scores = np.asarray(given[recogniser].scores)[: len(batch), columns]
             answers.append(scores.argmax(axis=1))
         return np.concatenate(answers)
 

@@ -12,6 +12,7 @@ from tdgan_jax.data.examples import (
     in_memory,
     load_examples,
     with_expression,
+    with_transform,
 )
 from tdgan_jax.data.feeds import Feed
 from tdgan_jax.data.folds import assert_disjoint, fold_name
@@ -156,16 +157,17 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     source = config.data.expressions
     splits = splits_of(config)
     load = partial(load_labelled, config, source.dataset, source.builder_config)
-    # The feed looks at the images to fit in another way: enlarged for cropping, for one.
-    fit = load(splits.train, test_transform(config))
+    fit = load(splits.train, family_named(config.family).transform(config))
     validation = None
+    # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
         validation = load(splits.validation, test_transform(config))
     elif config.data.validation == "subjects":
         kept, held_out = validation_split(
             fit, fraction=config.data.validation_fraction, seed=VALIDATION_SEED
         )
-        fit, validation = fit.select(kept), fit.select(held_out)
+        validation = with_transform(fit.select(held_out), test_transform(config))
+        fit = fit.select(kept)
     limit = config.data.memory_limit_bytes
     if validation is not None:
         validation = in_memory(validation, limit_bytes=limit)

@@ -80,7 +80,7 @@ def test_the_strip_puts_two_expressions_on_the_face_of_somebody_else(
         return np.zeros((num_frames, 8, 8, 1), np.float32)
 
     monkeypatch.setattr(
-        api, "load", lambda folder: SimpleNamespace(interpolate=interpolate, transfer=None)
+        api, "load", lambda folder: SimpleNamespace(interpolate=interpolate, transfer=interpolate)
     )
     report_pictures._interpolation(tmp_path, examples, tmp_path / "strip.png")
     # Ben's face, Ann's two expressions.

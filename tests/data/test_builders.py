@@ -99,12 +99,11 @@ def test_unknown_names_come_with_the_nearest_known_one():
 
 def test_dataset_that_is_not_prepared_says_what_to_do(tmp_path):
     with pytest.raises(UserError) as raised:
-        builders.open_dataset("fer2013", "subset", tmp_path)
+        builders.open_dataset("fer2013", "without_private_test", tmp_path)
     message = str(raised.value)
     assert raised.value.exit_code == 1
-    assert (
-        f"tdgan-jax prepare fer2013 --source PATH --config subset --data-dir {tmp_path}" in message
-    )
+    command = "tdgan-jax prepare fer2013 --source PATH --config without_private_test"
+    assert f"{command} --data-dir {tmp_path}" in message
     assert "https://www.kaggle.com/datasets/msambare/fer2013" in message
     assert len(message.splitlines()) < 10
     assert not list(tmp_path.iterdir())

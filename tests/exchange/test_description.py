@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "format version 2, this program reads 1; install"),
+        ({"format_version": 3}, "format version 3, this program reads 2; install"),
         ({"format_version": True}, "format_version is True"),
         ({"family": None}, "family is None"),
         ({"architecture": []}, "architecture is"),

@@ -19,6 +19,7 @@ from tdgan_jax.networks.execution import set_execution
 from tdgan_jax.networks.inception import Encoder
 from tdgan_jax.networks.layers import InstanceNorm
 from tdgan_jax.training.checks import check_values
+from tests.families.classifier import test_step as test_classifier
 from tests.families.ifgan import test_step as test_ifgan
 
 EXPRESSIONS = tuple("abcdefg")
@@ -39,6 +40,8 @@ def traced_step(config_name: str, *overrides: str):
     batch = tdgan_batch(config.model.image_size_px)
     if config.family == "ifgan":
         batch = test_ifgan.tiny_batch()
+    if config.family == "classifier":
+        batch = test_classifier.tiny_batch()
     updates = family.updates_due(0, 0)
     with jax.set_mesh(jax.make_mesh((1,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))):
         mapped = jax.shard_map(

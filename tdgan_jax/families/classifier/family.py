@@ -12,7 +12,7 @@ from tdgan_jax.families.loop_fields import RETIRED
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples
+    from tdgan_jax.data.examples import Examples, Transform
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
@@ -21,6 +21,12 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.classifier.training import classifier_training
 
     return classifier_training(config, names)
+
+
+def _transform(config: Config) -> "Transform":
+    from tdgan_jax.data.loading import training_transform
+
+    return training_transform(config)
 
 
 def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
@@ -59,6 +65,7 @@ def _yardsticks(config: Config, parts: Parts, num_updates: int) -> dict[str, flo
 CLASSIFIER = Family(
     fields=classifier_config,
     training=_training,
+    transform=_transform,
     feed=_feed,
     stored=_stored,
     model=_model,

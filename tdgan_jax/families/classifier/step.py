@@ -148,7 +148,7 @@ def update_classifier(
     if state.class_counts is not None:
         counts = count_classes(setup, state.class_counts, batch)
         by_class = class_weights(counts, exponent=setup.objective.class_weighting_exponent)
-        weight = weight * (batch.target * by_class).sum(axis=1)
+        weight = weight * (batch.target * by_class[None]).sum(axis=1)
         state = state._replace(class_counts=counts)
     axis_name = setup.axis_name if setup.has_global_statistics else None
     statistics = batch_statistics(batch.weight, axis_name=axis_name)

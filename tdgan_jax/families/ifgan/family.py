@@ -12,7 +12,7 @@ from tdgan_jax.families.ifgan.fields import ifgan_config
 from tdgan_jax.families.loop_fields import RETIRED
 
 if TYPE_CHECKING:
-    from tdgan_jax.data.examples import Examples
+    from tdgan_jax.data.examples import Examples, Transform
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
@@ -21,6 +21,12 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.ifgan.training import ifgan_training
 
     return ifgan_training(config, names)
+
+
+def _transform(config: Config) -> "Transform":
+    from tdgan_jax.data.loading import square_transform
+
+    return square_transform(config)
 
 
 def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
@@ -69,6 +75,7 @@ def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Itera
 IFGAN = Family(
     fields=ifgan_config,
     training=_training,
+    transform=_transform,
     feed=_feed,
     stored=_stored,
     model=_model,

@@ -11,7 +11,6 @@ from tdgan_jax.data.examples import (
     in_memory,
     joined,
     with_classes,
-    with_transform,
 )
 from tdgan_jax.data.images import SQUARE_MARGIN
 from tdgan_jax.data.loading import load_labelled, open_prepared, square_transform
@@ -38,7 +37,7 @@ def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> Avera
         UsageError: If the configuration asks for something impossible.
     """
     data, size = config.data, config.model.image_size_px
-    fit = with_transform(parts.fit, square_transform(config))
+    fit = parts.fit
     others = load_whole_datasets(config, data.additional_training_datasets, fit)
     expressions = in_memory(
         joined(fit, others) if others else fit,

@@ -12,7 +12,7 @@ from tdgan_jax.families.tdgan.fields import tdgan_config
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples
+    from tdgan_jax.data.examples import Examples, Transform
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
@@ -21,6 +21,12 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.tdgan.training import tdgan_training
 
     return tdgan_training(config, names)
+
+
+def _transform(config: Config) -> "Transform":
+    from tdgan_jax.data.loading import shorter_side_transform
+
+    return shorter_side_transform(config)
 
 
 def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
@@ -73,6 +79,7 @@ def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Itera
 TDGAN = Family(
     fields=tdgan_config,
     training=_training,
+    transform=_transform,
     feed=_feed,
     stored=_stored,
     model=_model,

@@ -11,10 +11,9 @@ from tdgan_jax.data.examples import (
     in_memory,
     load_examples,
     with_compact_identities,
-    with_transform,
 )
 from tdgan_jax.data.images import Augmentation, resize_exactly, resize_shorter_side
-from tdgan_jax.data.loading import open_prepared, shorter_side_transform
+from tdgan_jax.data.loading import open_prepared
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Parts
@@ -44,7 +43,7 @@ def pair_feed(config: Config, parts: Parts) -> PairFeed:
     )
     feed = PairFeed(
         faces=keep(faces),
-        expressions=keep(with_transform(parts.fit, shorter_side_transform(config))),
+        expressions=keep(parts.fit),
         image_size_px=config.model.image_size_px,
         batch_size=config.training.batch_size,
         seed=config.seed,

@@ -13,6 +13,7 @@ from tdgan_jax.families.tdgan import weights as tables
 from tdgan_jax.families.tdgan.networks import Decoder, Discriminator, make_tdgan, split_networks
 from tdgan_jax.networks.inception import ConvNormReLU, Encoder, Head, InceptionResidualBlock
 from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, max_pool_3x3_stride_2
+from tdgan_jax.torch_weights import inception
 from tdgan_jax.torch_weights.mapping import torch_from_parameters
 
 torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
@@ -91,14 +92,14 @@ def test_unit(networks):
     unit: ConvNormReLU = networks.face_encoder.conv2
     unit.norm.scale[...] = random_input(*unit.norm.scale.shape)
     unit.norm.bias[...] = random_input(*unit.norm.bias.shape, seed=1)
-    theirs = fill(twin.ConvIN(8, 16, 5), without_prefix(tables._unit("", ())), unit)
+    theirs = fill(twin.ConvIN(8, 16, 5), without_prefix(inception._unit("", ())), unit)
     x = random_input(2, 6, 6, 8)
     np.testing.assert_allclose(unit(x), to_numpy(theirs(to_torch(x))), **LAYER)
 
 
 def test_inception_residual_block(networks):
     block: InceptionResidualBlock = networks.face_encoder.blocks[1]
-    table = without_prefix(tables._inception_residual_block("", ()))
+    table = without_prefix(inception._inception_residual_block("", ()))
     theirs = fill(twin.InceptionResidualBlock(16, 4), table, block)
     x = random_input(2, 6, 6, 16)
     np.testing.assert_allclose(block(x), to_numpy(theirs(to_torch(x))), **LAYER)
