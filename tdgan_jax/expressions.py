@@ -48,6 +48,12 @@ FER2013_CODES: Mapping[int, str] = MappingProxyType(
 )
 """The codes 0 to 6 of the column `emotion` of `fer2013.csv`."""
 
+FERPLUS_COLUMNS = (
+    *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+    *("unknown", "not_a_face"),
+)
+"""What the ten votes of FER+'s `label.csv` and `fer2013new.csv` are for, in their order."""
+
 MMI_CODES: Mapping[int, str] = MappingProxyType(
     {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
 )

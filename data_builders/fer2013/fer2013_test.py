@@ -2,15 +2,21 @@ import csv
 import io
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
-from tdgan_jax.data_builders.fer2013.fer2013_dataset_builder import SIZE_PX, Builder
+from tdgan_jax.data_builders.fer2013.fer2013_dataset_builder import Builder
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.preparation.contents import class_counts
+from tdgan_jax.preparation.fer2013_photographs import SIZE_PX
 from tdgan_jax.preparation.preparing import prepare_dataset
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "fer2013_raw.zip"
 
 SPELLINGS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -88,21 +94,26 @@ def rows_of(path):
 
 
 def test_documented_counts_add_up():
-    totals = {
-        config.name: {split: sum(counts) for split, counts in config.counts.items()}
-        for config in Builder.BUILDER_CONFIGS
-    }
+    totals: dict[str, Counter[str]] = {}
+    all_images: Counter[str] = Counter()
+    for config, counts in Builder.DOCUMENTED.items():
+        totals[config] = Counter()
+        for name, count in counts.items():
+            split, expression = name.split("/")
+            totals[config][split] += count
+            all_images[expression] += count * (config == "full")
     full = {"train": 28709, "public_test": 3589, "private_test": 3589}
-    subset = {"train": 12271, "test": 3068}
-    assert totals == {"full": full, "full_raw": full, "subset": subset, "subset_raw": subset}
-    all_images = np.sum([list(c) for c in Builder.BUILDER_CONFIGS[0].counts.values()], axis=0)
-    # The totals of the paper, in the order of BASIC_EXPRESSIONS.
-    assert all_images.tolist() == [4002, 5121, 547, 8989, 6077, 4953, 6198]
+    without = {"train": 28709, "test": 3589}
+    assert totals == {"full": full, "full_raw": full, "without_private_test": without}
+    # The totals of the paper.
+    assert [all_images[name] for name in BASIC_EXPRESSIONS] == [
+        *(4002, 5121, 547, 8989, 6077, 4953, 6198)
+    ]
 
 
 def test_image_folders(folders, owners_files, tmp_path):
     builder = prepare(folders(owners_files), tmp_path)
-    assert builder.info.full_name == "fer2013/full/1.0.0"
+    assert builder.info.full_name == "fer2013/full/2.0.0"
     assert tuple(builder.info.features["expression"].names) == BASIC_EXPRESSIONS
     assert list(builder.info.splits) == ["train", "public_test", "private_test"]
     assert Counter(names(builder, "train").values()) == dict.fromkeys(BASIC_EXPRESSIONS, 2)
@@ -117,18 +128,40 @@ def test_image_folders(folders, owners_files, tmp_path):
     assert not (builder.data_path / "removed_duplicates.csv").exists()
 
 
-def test_subset_has_one_test_split_and_other_spellings_are_understood(folders, tmp_path):
+@pytest.mark.parametrize(
+    ("public", "private"),
+    [
+        ("public_test", "private_test"),
+        ("validation", "test"),
+        ("Public_Test", "test"),
+    ],
+)
+def test_folders_of_the_three_parts(public, private, folders, tmp_path):
     source = folders(
         {
             "train/Happiness/Training_1.jpg": jpeg(draw(1)),
-            "train/AN/Training_2.jpg": jpeg(draw(2)),
-            "test/fearful/PublicTest_3.jpg": jpeg(draw(3)),
-            "test/sad/PrivateTest_4.jpg": jpeg(draw(4)),
+            "train/AN/a.jpg": jpeg(draw(2)),
+            f"{public}/fearful/b.jpg": jpeg(draw(3)),
+            f"{private}/sad/c.jpg": jpeg(draw(4)),
         }
     )
-    builder = prepare(source, tmp_path, config="subset")
+    builder = prepare(source, tmp_path)
     assert set(names(builder, "train").values()) == {"happiness", "anger"}
-    assert set(names(builder, "test").values()) == {"fear", "sadness"}
+    assert names(builder, "public_test") == {f"{public}/fearful/b.jpg": "fear"}
+    assert names(builder, "private_test") == {f"{private}/sad/c.jpg": "sadness"}
+    without = prepare(source, tmp_path, config="without_private_test")
+    assert list(without.info.splits) == ["train", "test"]
+    assert set(names(without, "train").values()) == {"happiness", "anger"}
+    assert names(without, "test") == {f"{public}/fearful/b.jpg": "fear"}
+
+
+def test_csv_without_the_private_test(tmp_path):
+    source = tmp_path / "fer2013.csv"
+    usages = ("Training", "PublicTest", "PrivateTest")
+    source.write_bytes(table([(3, pixel_text(draw(i)), u) for i, u in enumerate(usages)]))
+    builder = prepare(source, tmp_path, config="without_private_test")
+    assert names(builder, "train") == {"fer2013.csv#2": "happiness"}
+    assert names(builder, "test") == {"fer2013.csv#3": "happiness"}
 
 
 def test_csv_in_a_zip_gives_the_same_examples_as_the_folders(folders, tmp_path):
@@ -234,6 +267,50 @@ def test_raw_configuration_keeps_the_duplicates_and_marks_the_test_images(
     assert not (builder.data_path / "removed_duplicates.csv").exists()
 
 
+def test_equal_pictures_are_found_through_the_noise_of_an_encoder(folders, owners_files, tmp_path):
+    smooth = np.add.outer(np.arange(48), 2 * np.arange(48)).astype(np.uint8)
+    other_crop = np.roll(smooth, 8, axis=1)
+    source = folders(
+        owners_files
+        | {
+            "train/happy/Training_901.jpg": jpeg(smooth),
+            "train/happy/Training_902.png": png(other_crop),
+            "test/sad/PublicTest_903.png": png(smooth),
+        }
+    )
+    builder = prepare(source, tmp_path)
+    assert set(read(builder, "train")) & {
+        "train/happy/Training_901.jpg",
+        "train/happy/Training_902.png",
+    } == {"train/happy/Training_902.png"}
+    [removed] = rows_of(builder.data_path / "removed_duplicates.csv")
+    assert removed["removed_file"] == "train/happy/Training_901.jpg"
+    assert removed["test_file"] == "test/sad/PublicTest_903.png"
+    [marked] = [f for f, e in read(builder, "public_test").items() if e["duplicated_in_train"]]
+    assert marked == "test/sad/PublicTest_903.png"
+
+
+def test_empty_pictures_are_left_out_and_listed(folders, owners_files, tmp_path):
+    black, gray = jpeg(np.zeros((48, 48), np.uint8)), jpeg(np.full((48, 48), 128, np.uint8))
+    files = owners_files | {
+        "train/happy/Training_901.jpg": black,
+        "train/sad/Training_902.jpg": gray,
+        "test/angry/PublicTest_903.jpg": black,
+    }
+    builder = prepare(folders(files), tmp_path)
+    assert builder.info.metadata["empty_pictures"] == 3
+    assert [tuple(row.values()) for row in rows_of(builder.data_path / "empty_pictures.csv")] == [
+        ("test/angry/PublicTest_903.jpg", "public_test", "anger"),
+        ("train/happy/Training_901.jpg", "train", "happiness"),
+        ("train/sad/Training_902.jpg", "train", "sadness"),
+    ]
+    # What is of no use is not called a duplicate, too.
+    assert builder.info.metadata["removed_from_train"] == 0
+    assert len(read(builder, "train")) == 14 and len(read(builder, "public_test")) == 7
+    raw = prepare(folders(files), tmp_path, config="full_raw")
+    assert len(read(raw, "train")) == 16 and len(read(raw, "public_test")) == 8
+
+
 def test_other_counts_than_documented_name_the_first_mismatch(folders, owners_files, tmp_path):
     with pytest.raises(UserError) as raised:
         prepare(folders(owners_files), tmp_path, partial=False)
@@ -245,13 +322,14 @@ def test_other_counts_than_documented_name_the_first_mismatch(folders, owners_fi
 
 
 def test_counts_of_another_configuration_are_recognised(tmp_path):
-    found = dict(Builder.DOCUMENTED["subset"])
-    Builder(config="subset", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
-    with pytest.raises(UserError, match="these are the counts of --config subset$"):
+    config = "without_private_test"
+    found = dict(Builder.DOCUMENTED[config])
+    Builder(config=config, data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
+    with pytest.raises(UserError, match=f"these are the counts of --config {config}$"):
         Builder(config="full", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
     found["train/sadness"] -= 1
-    with pytest.raises(UserError, match="train/sadness has 1989 images where 1990 are"):
-        Builder(config="subset", data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
+    with pytest.raises(UserError, match="train/sadness has 4829 images where 4830 are"):
+        Builder(config=config, data_dir=tmp_path).check_counts(found, Builder.DOCUMENTED)
 
 
 def test_a_source_of_a_configuration_with_other_splits_is_recognised(
@@ -259,19 +337,20 @@ def test_a_source_of_a_configuration_with_other_splits_is_recognised(
 ):
     numbers = {
         "full": {"train": 2, "public_test": 1, "private_test": 1},
-        "subset": {"train": 1, "test": 2},
+        "without_private_test": {"train": 1, "test": 1},
     }
     documented = {
         config: {f"{split}/{name}": n for split, n in splits.items() for name in BASIC_EXPRESSIONS}
         for config, splits in numbers.items()
     }
     monkeypatch.setattr(Builder, "DOCUMENTED", documented)
+    without = {"config": "without_private_test", "partial": False}
     with pytest.raises(UserError, match="train/surprise has 2 .* counts of --config full$"):
-        prepare(folders(owners_files), tmp_path, config="subset", partial=False)
+        prepare(folders(owners_files), tmp_path, **without)
     fewer = [name for name in owners_files if name.startswith("train") and name.endswith("2.jpg")]
     for name in fewer:
         (tmp_path / "archive" / name).unlink()
-    with pytest.raises(UserError, match="train/surprise has 1 .* counts of --config subset$"):
+    with pytest.raises(UserError, match="train/surprise has 1 .* --config without_private_test$"):
         prepare(tmp_path / "archive", tmp_path, config="full", partial=False)
     (tmp_path / "archive" / fewer[0].replace("2.jpg", "1.jpg")).unlink()
     with pytest.raises(UserError, match="complete the source"):
@@ -363,6 +442,7 @@ def test_damaged_image_inside_a_zip_is_named(owners_files, tmp_path):
         ({"train/sad/PublicTest_1.jpg": b"x"}, "a PublicTest file in the folder train"),
         ({"test/sad/Training_1.jpg": b"x"}, "a Training file in the folder test"),
         ({"test/sad/photo1.jpg": b"x"}, "named PublicTest_<n> or PrivateTest_<n>"),
+        ({"private_test/sad/PublicTest_1.jpg": b"x"}, "PublicTest file in the folder private_test"),
         (
             {"train/sad/Training_1.jpg": b"x", "fer2013.csv": b"x"},
             r"both train/sad/Training_1\.jpg and fer2013\.csv",
@@ -382,6 +462,13 @@ def test_trees_that_are_refused(files, message, folders, tmp_path):
 def test_part_of_the_set_has_only_the_splits_that_are_there(folders, tmp_path):
     source = folders({"train/sad/Training_1.jpg": jpeg(draw(1))})
     assert list(prepare(source, tmp_path).info.splits) == ["train"]
+
+
+def test_nothing_but_empty_pictures_is_an_error(folders, tmp_path):
+    source = folders({"train/sad/Training_1.png": png(np.zeros((48, 48), np.uint8))})
+    with pytest.raises(UserError, match="no readable image"):
+        prepare(source, tmp_path)
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_nothing_readable_is_an_error(folders, tmp_path):
@@ -406,6 +493,42 @@ def test_order_of_files_on_disk_changes_nothing(owners_files, tmp_path):
 
 def test_metadata_files_are_read():
     metadata = Builder.get_metadata()
-    assert "133 files" in metadata.description
+    assert "369 training images" in metadata.description
     assert "goodfellow2013" in metadata.citation
     assert "content.data-type.image" in metadata.tags
+
+
+@pytest.mark.skipif(not REAL_DATA.is_file(), reason="the development data are not there")
+def test_real_fer2013(tmp_path):
+    with pytest.raises(UserError, match="these are the counts of --config without_private_test"):
+        prepare(REAL_DATA, tmp_path, partial=False)
+    builder = prepare(REAL_DATA, tmp_path, config="without_private_test", partial=False)
+    counts = class_counts(builder, "expression")
+    assert [counts["train"][name] for name in BASIC_EXPRESSIONS] == [
+        *(3028, 4041, 414, 7184, 4798, 3923, 4940)
+    ]
+    assert [counts["test"][name] for name in BASIC_EXPRESSIONS] == [
+        *(415, 496, 56, 894, 653, 466, 607)
+    ]
+    assert dict(builder.info.metadata) == {
+        "partial": False,
+        "skipped_files": 0,
+        "empty_pictures": 14,
+        "removed_from_train": 369,
+        "test_images_duplicated_in_train": 290,
+        "near_duplicates_across_splits": 45,
+    }
+    listed = rows_of(builder.data_path / "removed_duplicates.csv")
+    assert len({row["removed_file"] for row in listed}) == 369
+    assert len({row["test_file"] for row in listed}) == 290
+    assert len(rows_of(builder.data_path / "empty_pictures.csv")) == 14
+    encoded = {
+        split: {
+            example["image"]
+            for example in builder.as_data_source(
+                split, decoders={"image": tfds.decode.SkipDecoding()}
+            )
+        }
+        for split in ("train", "test")
+    }
+    assert not encoded["train"] & encoded["test"]

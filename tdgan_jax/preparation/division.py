@@ -6,7 +6,7 @@ different splits are listed for the reader, for whether they are a leak is a jud
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,8 @@ def owners_splits(
     fingerprints: np.ndarray,
     *,
     drop_copies: bool = True,
+    nearly_equal: Iterable[tuple[int, int]] = (),
+    left_out: Collection[int] = (),
     progress: Progress = iter,
 ) -> Division:
     """Keeps the owner's splits, without those images of `train` that another split holds too.
@@ -72,21 +74,18 @@ def owners_splits(
         digests: uint8 `[N, 32]`, equal for equal pictures.
         fingerprints: uint8 `[N, 32]`, nearly equal for nearly equal pictures.
         drop_copies: Whether the training copies of test images are removed.
+        nearly_equal: Further pairs of positions whose pictures count as equal.
+        left_out: Positions of images that are of no use: they stand in no split.
         progress: Shows how far the comparison of all images has come.
 
     Returns:
         The division; `removed_duplicates.csv` pairs each removed image with its test images.
     """
-    duplicated: set[int] = set()
-    removed: dict[int, list[int]] = {}
-    for group in identical_pictures(digests):
-        copies = [i for i in group if listed[i].split == "train"]
-        tests = [i for i in group if listed[i].split != "train"]
-        if copies and tests:
-            duplicated.update(tests)
-            removed.update(dict.fromkeys(copies, tests) if drop_copies else {})
+    tests_of = _tests_of_copies(listed, digests, nearly_equal, set(left_out))
+    duplicated = frozenset(test for tests in tests_of.values() for test in tests)
+    removed = tests_of if drop_copies else {}
     splits = np.array([image.split for image in listed])
-    splits[sorted(removed)] = ""
+    splits[[*removed, *left_out]] = ""
     positions = {
         split: found
         for split in dict.fromkeys(image.split for image in listed)
@@ -100,7 +99,7 @@ def owners_splits(
             "test_expression": _expression(listed[test]),
         }
         for copy in sorted(removed)
-        for test in removed[copy]
+        for test in sorted(removed[copy])
     ]
     is_compared = len(listed) <= _MOST_COMPARED
     near = _near_duplicates(listed, fingerprints, positions, progress) if is_compared else []
@@ -112,8 +111,25 @@ def owners_splits(
             "near_duplicates_across_splits": len(near) if is_compared else _NOT_COMPARED,
         },
         {REMOVED_DUPLICATES: rows, NEAR_DUPLICATES: near},
-        frozenset(duplicated),
+        duplicated,
     )
+
+
+def _tests_of_copies(
+    listed: Sequence[ListedImage],
+    digests: np.ndarray,
+    nearly_equal: Iterable[tuple[int, int]],
+    left_out: set[int],
+) -> dict[int, set[int]]:
+    """By the training images that another split holds too, those images of other splits."""
+    tests_of: defaultdict[int, set[int]] = defaultdict(set)
+    for group in [*identical_pictures(digests), *nearly_equal]:
+        present = [i for i in group if i not in left_out]
+        tests = [i for i in present if listed[i].split != "train"]
+        for copy in present:
+            if tests and listed[copy].split == "train":
+                tests_of[copy].update(tests)
+    return dict(tests_of)
 
 
 def folds(

@@ -60,6 +60,9 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
             `subject`.
         HAS_FOLDS: Whether the dataset is divided into subject-disjoint folds.
         HAS_TEST_SPLIT: Whether the owner divided it into training and test images.
+        HAS_VOTES: Whether raters voted on each image: then every image has `expression_votes`.
+        OTHER_VOTES: What raters could vote for that is no expression: `other_votes`, in this order.
+        HAS_AFFECT: Whether valence and arousal are known: then every image has `affect`.
         DETECT: Whether faces are cut out of its photographs where the user says nothing: `none`
             for images that show a face and little else.
         DOCUMENTED: By configuration (or the dataset's name), the owner's numbers, by the names
@@ -71,6 +74,9 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
     HAS_SUBJECTS: ClassVar[bool] = True
     HAS_FOLDS: ClassVar[bool] = False
     HAS_TEST_SPLIT: ClassVar[bool] = False
+    HAS_VOTES: ClassVar[bool] = False
+    OTHER_VOTES: ClassVar[tuple[str, ...]] = ()
+    HAS_AFFECT: ClassVar[bool] = False
     DETECT: ClassVar[Detect] = "none"
     DOCUMENTED: ClassVar[Mapping[str, Mapping[str, int]]] = {}
 
@@ -194,6 +200,24 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
         if self.expression_names is not None:
             # Without names for now: they are found in the source, and kept with the dataset.
             features["expression"] = tfds.features.ClassLabel(names=self.expression_names or None)
+        if self.HAS_VOTES:
+            features["expression_votes"] = tfds.features.Tensor(
+                shape=(len(self.expression_names or ()),),
+                dtype=np.float32,
+                doc="Raters' votes for each expression, as they were given.",
+            )
+        if self.OTHER_VOTES:
+            features["other_votes"] = tfds.features.Tensor(
+                shape=(len(self.OTHER_VOTES),),
+                dtype=np.float32,
+                doc=f"Raters' votes for: {', '.join(self.OTHER_VOTES)}.",
+            )
+        if self.HAS_AFFECT:
+            features["affect"] = tfds.features.Tensor(
+                shape=(2,),
+                dtype=np.float32,
+                doc="Valence and arousal, each in [-1, 1]; NaN where unknown.",
+            )
         if self.HAS_SUBJECTS:
             features["identity"] = tfds.features.ClassLabel(names=self.identity_names or None)
             features["subject"] = tfds.features.Text()
@@ -221,6 +245,7 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
             read = self._read(tree, self.checked_listing(tree))
         self.check_not_empty(len(read.listed))
         division = self.divide(read)
+        self.check_not_empty(sum(map(len, division.positions.values())))
         self._record(division)
         self._name_classes(read.listed)
         return {
@@ -244,6 +269,17 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
             digests=np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES),
             fingerprints=np.frombuffer(fingerprints, np.uint8).reshape(-1, DIGEST_BYTES),
         )
+
+    def encoded_images(self, positions: Iterable[int]) -> Iterator[bytes]:
+        """The files of read images, as they will be stored.
+
+        Args:
+            positions: Their positions in `ReadImages`.
+
+        Yields:
+            A JPEG or PNG file each.
+        """
+        yield from map(self._spool.read, positions)
 
     def divide(self, read: ReadImages) -> Division:
         """Divides the images into splits as the class attributes say.
@@ -297,6 +333,9 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
             known = {
                 "image": self._spool.read(position),
                 "expression": -1 if image.expression is None else image.expression,
+                "expression_votes": np.array(image.votes or (), np.float32),
+                "other_votes": np.array(image.other_votes, np.float32),
+                "affect": np.array(image.affect or (np.nan, np.nan), np.float32),
                 "identity": -1 if image.identity is None else image.identity,
                 "subject": image.subject,
                 "file": image.file,

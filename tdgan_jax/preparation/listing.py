@@ -18,6 +18,9 @@ class ListedImage(NamedTuple):
         subject: The person, for keeping people on one side of a split; empty where unknown.
         position: Where it stands inside the file `name`: the frame of a video, from 0, or the line
             of a table; None for an image file.
+        votes: Raters' votes for each expression of the dataset, in its order; None without any.
+        other_votes: Their votes for what is no expression, in the dataset's order.
+        affect: Valence and arousal, each in [-1, 1] or NaN where unknown; None without any.
     """
 
     file: str
@@ -27,6 +30,9 @@ class ListedImage(NamedTuple):
     identity: str | None = None
     subject: str = ""
     position: int | None = None
+    votes: tuple[float, ...] | None = None
+    other_votes: tuple[float, ...] = ()
+    affect: tuple[float, float] | None = None
 
 
 def listed_image(
