@@ -8,6 +8,7 @@ caller to say; of NumPy's arrays and numbers, `to_array` and `to_number` do.
 import pickle
 import re
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -49,7 +50,7 @@ class Pickled:
 
     def __new__(cls, *args: Any) -> "Pickled":
         """Records the call."""
-        made = super().__new__(cls)
+        made = object.__new__(cls)
         made.args, made.state = args, None
         return made
 
@@ -190,10 +191,17 @@ def _bytes(data: Any) -> bytes | bytearray:
 def _dtype(value: Any) -> np.dtype:
     if not isinstance(value, Pickled) or value.name != "numpy.dtype" or not value.args:
         raise ValueError("no type of an array")
-    code = value.args[0]
-    if not isinstance(code, str) or not (_OBJECTS.fullmatch(code) or _NUMBERS.fullmatch(code)):
-        raise ValueError(f"no type of numbers or texts: {code!r}")
     byte_order = value.state[1] if isinstance(value.state, tuple) else "|"
+    code = value.args[0]
+    if not isinstance(code, str) or not isinstance(byte_order, str):
+        raise ValueError("no type of an array")
+    return _known_dtype(code, byte_order)
+
+
+@cache  # of a file with a million numbers
+def _known_dtype(code: str, byte_order: str) -> np.dtype:
+    if not (_OBJECTS.fullmatch(code) or _NUMBERS.fullmatch(code)):
+        raise ValueError(f"no type of numbers or texts: {code!r}")
     if byte_order not in ("<", ">", "|", "="):
         raise ValueError(f"no order of bytes: {byte_order!r}")
     return np.dtype(code).newbyteorder(byte_order)

@@ -151,7 +151,7 @@ def described(dtype, shape, data, *, order=False, state=(3, "<", None, None, Non
         (("O", (1,), b"12345678"), "objects without a list"),
         (("V8", (1,), b"12345678"), "no type of numbers or texts: 'V8'"),
         (("f8,O", (1,), b"12345678"), "no type of numbers"),
-        ((["f8"], (1,), b"12345678"), "no type of numbers"),
+        ((["f8"], (1,), b"12345678"), "no type of an array"),
     ],
 )
 def test_descriptions_that_contradict_themselves_are_refused(fields, message):
