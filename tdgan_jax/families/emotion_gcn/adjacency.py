@@ -4,11 +4,14 @@ The nodes are the expressions in the order of a model's logits, then valence and
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
+from tdgan_jax.data.frame_pickles import read_frame
 from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import canonical_name
 
 AFFECT_NAMES = ("valence", "arousal")
 THRESHOLD = 0.1
@@ -63,6 +66,27 @@ def affectnet_correlations(expression_names: Sequence[str]) -> np.ndarray:
         expression_names,
         source="the published correlations of AffectNet",
     )
+
+
+def read_correlations(path: Path, expression_names: Sequence[str]) -> np.ndarray:
+    """Reads the file that the released program takes as `--adj`, a table that pandas pickled.
+
+    Args:
+        path: The file; its rows and columns bear the nodes' names in a common spelling.
+        expression_names: Names of the classes in the order of the logits.
+
+    Returns:
+        float64 `[nodes, nodes]`, in the order of the model's own nodes.
+
+    Raises:
+        UserError: If the file cannot be read safely, or has other nodes than the model.
+    """
+    frame = read_frame(path)
+    if frame.rows != frame.columns:
+        raise UserError(f"{path}: rows and columns bear different names")
+    found = [name.strip().casefold() for name in frame.rows]
+    found = [name if name in AFFECT_NAMES else canonical_name(name) for name in found]
+    return in_order_of_nodes(frame.values, found, expression_names, source=str(path))
 
 
 def in_order_of_nodes(

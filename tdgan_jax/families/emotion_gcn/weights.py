@@ -121,14 +121,18 @@ def emotion_gcn_from_torch(
         Part to tree.
 
     Raises:
-        UserError: As `parameters_from_torch`.
+        UserError: As `parameters_from_torch`, and if a row of the adjacency sums to nothing.
     """
-    return {
+    parameters = {
         name: parameters_from_torch(
             TABLES[name](tree), state_dicts[name], tree, source=FILE_STEMS[name]
         )
         for name, tree in template.items()
     }
+    graph = parameters.get("network", {}).get("graph")
+    if graph is not None and (graph["adjacency"].sum(axis=1) <= 0).any():
+        raise UserError(f"{FILE_STEMS['network']} is damaged: a row of A does not sum above 0")
+    return parameters
 
 
 def torch_from_emotion_gcn(

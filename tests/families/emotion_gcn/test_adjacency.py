@@ -1,10 +1,14 @@
 """Correlations of labels, and the adjacency that is made of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from tdgan_jax.data.frame_pickles import Frame
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.emotion_gcn import adjacency as adjacency_module
 from tdgan_jax.families.emotion_gcn.adjacency import (
     AFFECTNET_EXPRESSIONS,
     adjacency_matrix,
@@ -12,6 +16,7 @@ from tdgan_jax.families.emotion_gcn.adjacency import (
     in_order_of_nodes,
     label_correlations,
     node_names,
+    read_correlations,
 )
 
 # Of AffectNet's training images, in the order of AFFECTNET_EXPRESSIONS (spec 3).
@@ -70,6 +75,29 @@ def test_nodes_follow_a_models_own_order():
     adjacency = adjacency_matrix(affectnet_correlations(own), own)
     places = [AFFECTNET_EXPRESSIONS.index(name) for name in own] + [7, 8]
     np.testing.assert_allclose(adjacency, AFFECTNET[np.ix_(places, places)], rtol=1e-12)
+
+
+def with_table(monkeypatch, rows, columns, values):
+    frame = Frame(tuple(rows.split()), tuple(columns.split()), values)
+    monkeypatch.setattr(adjacency_module, "read_frame", lambda path: frame)
+
+
+def test_the_released_file_names_its_nodes(monkeypatch):
+    names = "Neutral Happy Sad Surprise Fear Disgust Anger Valence Arousal"
+    own = ("anger", "happiness", "sadness", "surprise", "fear", "disgust", "neutral")
+    published = affectnet_correlations(AFFECTNET_EXPRESSIONS)
+    with_table(monkeypatch, names, names, published)
+    read = read_correlations(Path("spearman.pkl"), own)
+    np.testing.assert_array_equal(read, affectnet_correlations(own))
+    with pytest.raises(UserError, match="^spearman.pkl: the nodes are neutral, happiness"):
+        read_correlations(Path("spearman.pkl"), own[1:])
+    with_table(monkeypatch, names, names.replace("Fear", "Sad"), published)
+    with pytest.raises(UserError, match="^spearman.pkl: rows and columns bear different names"):
+        read_correlations(Path("spearman.pkl"), own)
+    other = names.replace("Fear", "Boredom")
+    with_table(monkeypatch, other, other, published)
+    with pytest.raises(UserError, match="unknown expression 'boredom'"):
+        read_correlations(Path("spearman.pkl"), own)
 
 
 def test_other_nodes_are_refused_by_name():

@@ -91,6 +91,11 @@ def test_the_files_own_adjacency_is_taken():
         {"network": state_dict | {"A": other}}, {"network": trees["network"]}
     )
     np.testing.assert_array_equal(parameters["network"]["graph"]["adjacency"], other)
+    other[3] = 0
+    with pytest.raises(UserError, match="a row of A does not sum above 0"):
+        emotion_gcn_from_torch(
+            {"network": state_dict | {"A": other}}, {"network": trees["network"]}
+        )
 
 
 @pytest.mark.parametrize(("heads", "backbone"), MODELS)
