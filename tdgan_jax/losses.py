@@ -163,3 +163,47 @@ def _lengths(vectors: jax.Array) -> jax.Array:
 
 def _unit_vectors(vectors: jax.Array) -> jax.Array:
     return vectors / _lengths(vectors)
+
+
+def concordance_loss(
+    prediction: jax.Array, target: jax.Array, weight: jax.Array, *, axis_name: str | None = None
+) -> jax.Array:
+    """1 - mean of Lin's concordance correlations of the columns (spec Emotion-GCN 3).
+
+    2 cov / (var_prediction + var_target + (difference of means)^2), of the whole batch, as the
+    released program computes it: the covariance with 1/n, the variances with 1/(n - 1). A perfect
+    batch of n examples therefore has a loss of 1/n, not 0: 0.25 of 4, 0.029 of 35. Where the
+    denominator is 0 (a constant that is met exactly, or one example), the correlation counts as 0,
+    without a gradient.
+
+    Args:
+        prediction: `[N, columns]`, e.g. valence and arousal.
+        target: `[N, columns]`; examples with NaN among them count nowhere.
+        weight: `[N]`; only whether it is above 0 matters.
+        axis_name: Mapped axis whose devices hold parts of the batch; None: the batch is here. The
+            result is the same on all of them, and the mean of the devices' gradients is its
+            gradient.
+    """
+    present = ((weight > 0) & jnp.isfinite(target).all(axis=-1))[:, None]
+    count = _summed(present.astype(jnp.float32), axis_name)  # [1]
+    centred, means = [], []
+    for values in (prediction, target):
+        # What is left out must be harmless even in the gradient.
+        values = jnp.where(present, values.astype(jnp.float32), 0.0)
+        mean = _summed(values, axis_name) / jnp.maximum(count, 1)
+        means.append(mean)
+        centred.append(jnp.where(present, values - mean[None], 0.0))
+    covariance = _summed(centred[0] * centred[1], axis_name) / jnp.maximum(count, 1)
+    squares = _summed(jnp.square(centred[0]) + jnp.square(centred[1]), axis_name)
+    denominator = squares / jnp.maximum(count - 1, 1) + jnp.square(means[0] - means[1])
+    is_defined = denominator > 0
+    concordance = jnp.where(
+        is_defined, 2 * covariance / jnp.where(is_defined, denominator, 1.0), 0.0
+    )
+    return 1 - jnp.mean(concordance)
+
+
+def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
+    """Sum over the examples of the whole batch."""
+    total = values.sum(axis=0)
+    return total if axis_name is None else jax.lax.psum(total, axis_name)

@@ -25,6 +25,7 @@ LONG_FILES = (
     "tests/families/tdgan/test_step.py",
     "tests/training/test_cross_validation.py",
     "tests/steps/test_parallel.py",
+    "tests/families/emotion_gcn/test_golden_training.py",
     "tests/benchmarks/test_train_step.py",
     "tests/families/classifier/test_run.py",
     "tests/processes/test_runs.py",

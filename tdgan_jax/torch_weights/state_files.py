@@ -33,6 +33,7 @@ def read_networks(
     stems: Mapping[str, str],
     prefixes: Mapping[str, str],
     optional: Collection[str] = (),
+    entry: str | None = None,
 ) -> Mapping[str, StateDict]:
     """Reads the state dicts of all networks.
 
@@ -41,6 +42,7 @@ def read_networks(
         stems: Network name to the stem of its own file.
         prefixes: Network name to its module prefix in a file for all.
         optional: Networks that a model need not have.
+        entry: As of `read_state_dict`.
 
     Returns:
         Network name to state dict, without the optional ones that are not there.
@@ -49,7 +51,7 @@ def read_networks(
         UserError: If files are missing, ambiguous, unreadable or hold something else.
     """
     if source.is_file():
-        return _divided(source, prefixes, optional)
+        return _divided(source, prefixes, optional, entry)
     if not source.is_dir():
         raise UserError(f"there is no file or folder {source}")
     files = sorted(path for path in source.iterdir() if path.suffix in SUFFIXES)
@@ -59,9 +61,11 @@ def read_networks(
         raise UserError(f"{source} holds {' and '.join(p.name for p in twice[0])}; keep one")
     absent = [name for name, paths in own.items() if not paths and name not in optional]
     if not absent:
-        return {name: read_state_dict(paths[0]) for name, paths in own.items() if paths}
+        return {
+            name: read_state_dict(paths[0], entry=entry) for name, paths in own.items() if paths
+        }
     if len(files) == 1 and not any(own.values()):
-        return _divided(files[0], prefixes, optional)
+        return _divided(files[0], prefixes, optional, entry)
     missing = ", ".join(f"{stems[name]}.pkl" for name in absent)
     raise UserError(
         f"{source} holds no {missing} (nor .pth, .pt or .safetensors) and no single file for all "
@@ -70,10 +74,10 @@ def read_networks(
 
 
 def _divided(
-    path: Path, prefixes: Mapping[str, str], optional: Collection[str]
+    path: Path, prefixes: Mapping[str, str], optional: Collection[str], entry: str | None
 ) -> Mapping[str, StateDict]:
     divided: dict[str, dict[str, np.ndarray]] = {name: {} for name in prefixes}
-    for key, value in read_state_dict(path).items():
+    for key, value in read_state_dict(path, entry=entry).items():
         owner = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
         if owner is None:
             raise UserError(
@@ -84,8 +88,13 @@ def _divided(
     return {name: found for name, found in divided.items() if found or name not in optional}
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: Path, *, entry: str | None = None) -> dict[str, np.ndarray]:
     """Reads one file of tensors.
+
+    Args:
+        path: The file.
+        entry: Key under which a training program's checkpoint in PyTorch's format holds the state
+            dict beside other things; a file without it is taken to hold the state dict itself.
 
     Raises:
         UserError: If it is unreadable, damaged, or holds anything but tensors of numbers.
@@ -94,7 +103,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == SAFETENSORS_SUFFIX:
             with safetensors.safe_open(path, framework="numpy") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}
-        return _read_torch(path)
+        return _read_torch(path, entry)
     except UserError:
         raise
     except FileNotFoundError as error:
@@ -103,12 +112,40 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is damaged or no file of weights") from error
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def read_tensor(path: Path) -> np.ndarray:
+    """Reads a file in PyTorch's format that holds one tensor.
+
+    Raises:
+        UserError: If it is unreadable, damaged, or holds anything else.
+    """
+    try:
+        tensor = _loaded(path)
+    except UserError:
+        raise
+    except Exception as error:  # as of read_state_dict
+        raise UserError(f"{path} is damaged or no file of a tensor") from error
+    array = _plain_array(tensor)
+    if array is None:
+        raise UserError(f"{path} does not hold one tensor of numbers")
+    return array
+
+
+def _read_torch(path: Path, entry: str | None) -> dict[str, np.ndarray]:
+    loaded = _loaded(path)
+    if entry is not None and isinstance(loaded, Mapping) and entry in loaded:
+        loaded = loaded[entry]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise UserError(f"{path} holds no state dict; save it as torch.save(network.state_dict())")
+    return {_checked_key(path, key): _array(path, key, value) for key, value in loaded.items()}
+
+
+def _loaded(path: Path) -> Any:
+    """What a file in PyTorch's format holds, if that is tensors and plain values."""
     torch = require_torch(f"reading {path.name}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an unusual pickle; it is read safely or refused
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"it refers to {named[1]}" if named else "it is damaged, or no file of weights"
@@ -116,9 +153,6 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path} is not read: {what}; only plain state dicts are, since other pickles can "
             "run programs"
         ) from error
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise UserError(f"{path} holds no state dict; save it as torch.save(network.state_dict())")
-    return {_checked_key(path, key): _array(path, key, value) for key, value in loaded.items()}
 
 
 def _checked_key(path: Path, key: Any) -> str:
@@ -128,6 +162,14 @@ def _checked_key(path: Path, key: Any) -> str:
 
 
 def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
+    array = _plain_array(tensor)
+    if array is None:
+        raise UserError(f"{path} holds no state dict: {key!r} is not a plain tensor of numbers")
+    return array
+
+
+def _plain_array(tensor: Any) -> np.ndarray | None:
+    """A tensor of numbers as an array; None of anything else."""
     import torch
 
     is_plain = (
@@ -139,7 +181,7 @@ def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
         and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
     if not is_plain:
-        raise UserError(f"{path} holds no state dict: {key!r} is not a plain tensor of numbers")
+        return None
     if tensor.is_floating_point():
         tensor = tensor.to(torch.float32)  # numpy knows no bfloat16
     return tensor.detach().numpy()
