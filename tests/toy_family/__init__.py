@@ -1,0 +1,1 @@
+"""A seventh system, for a test and as an example: softmax regression on pixels."""
