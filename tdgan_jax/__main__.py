@@ -8,7 +8,8 @@ from tdgan_jax.machine import restart_with_huge_pages
 
 def run() -> int:
     """Runs the command that the process was started with; returns the exit code."""
-    restart_with_huge_pages()
+    if sys.argv[1:2] == ["train"]:  # what takes and gives back much memory
+        restart_with_huge_pages()
     return main()
 
 
