@@ -5,9 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from tdgan_jax.data_builders.att_faces.att_faces_dataset_builder import SUBJECTS, Builder
+from tdgan_jax.data_builders.att_faces.att_faces_dataset_builder import SUBJECTS
 
-from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.builders import builder_class, open_dataset
 from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.preparing import prepare_dataset
 
@@ -118,7 +118,7 @@ def test_another_tree_is_named_with_what_was_expected(as_zip, tmp_path):
 
 
 def test_metadata_files_are_read():
-    metadata = Builder.get_metadata()
+    metadata = builder_class("att_faces").get_metadata()
     assert "Olivetti Research Laboratory" in metadata.description
     assert "samaria1994" in metadata.citation
     assert metadata.tags == ["content.data-type.image"]

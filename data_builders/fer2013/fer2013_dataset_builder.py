@@ -163,7 +163,7 @@ def _part_of_file(match: re.Match[str], folders: Collection[str]) -> str:
     if part is None:
         if named in PARTS and named != "Training":
             return named
-        if named not in PARTS and folders & {"public_test", "validation"}:
+        if named not in PARTS and not {"public_test", "validation"}.isdisjoint(folders):
             return "PrivateTest"
     if named in PARTS and named != part:
         raise UserError(f"{match.string}: a {named} file in the folder {match['folder']}")

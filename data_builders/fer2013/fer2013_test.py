@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from tdgan_jax.data_builders.fer2013.fer2013_dataset_builder import Builder
 
+from tdgan_jax.data.builders import builder_class
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.preparation.fer2013_photographs import SIZE_PX
 from tdgan_jax.preparation.preparing import prepare_dataset
+
+Builder = builder_class("fer2013")
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "fer2013_raw.zip"
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tdgan_jax.data_builders.ferplus.ferplus_dataset_builder import Builder
 
+from tdgan_jax.data.builders import builder_class
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.preparation.preparing import prepare_dataset
 from tests.owners_files import picture, write_tree
+
+Builder = builder_class("ferplus")
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "ferplus.zip"
 

@@ -35,6 +35,7 @@ from tdgan_jax.data_builders.synthetic_faces.workers import draw_picture, pictur
 
 from benchmarks import contact_sheet, difficulty
 from benchmarks.contact_sheet import STUDIO
+from tdgan_jax.data.builders import builder_class
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -294,7 +295,7 @@ def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
     monkeypatch.setattr(factors, "SPLITS", small)
     in_this_process = functools.partial(workers.draw_split, num_workers=0)
     monkeypatch.setattr(synthetic_faces_dataset_builder, "draw_split", in_this_process)
-    builder = synthetic_faces_dataset_builder.Builder(
+    builder = builder_class("synthetic_faces")(
         config=config, data_dir=tmp_path, file_format="array_record"
     )
     assert str(builder.version) == "1.0.0"
@@ -327,7 +328,7 @@ def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
 
 
 def test_default_config_is_128(tmp_path):
-    builder = synthetic_faces_dataset_builder.Builder(data_dir=tmp_path, file_format="array_record")
+    builder = builder_class("synthetic_faces")(data_dir=tmp_path, file_format="array_record")
     assert builder.builder_config is not None and builder.builder_config.name == "128"
 
 

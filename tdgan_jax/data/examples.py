@@ -4,21 +4,22 @@ Labels are read at once. Images are decoded, converted and resized when they are
 all together by `in_memory` where they fit.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
+from tdgan_jax.data.label_columns import UNLABELLED, LabelColumns, read_columns
+from tdgan_jax.data.lazy_images import JoinedImages, LazyImages, RememberedImages, Transform
 from tdgan_jax.errors import UserError
 from tdgan_jax.processes.membership import several
 
-Transform = Callable[[np.ndarray], np.ndarray]
-
-UNLABELLED = -1
+_COLUMNS = (
+    *("expressions", "identities", "groups", "files", "duplicated_in_train", "digests"),
+    *("votes", "affect", "other_votes"),
+)
 _HASH = re.compile("[0-9a-f]{64}")  # a group without a subject
 
 
@@ -39,6 +40,8 @@ class Examples(NamedTuple):
         digests: `[N]` text, the hash of the encoded picture; None for images from elsewhere.
         votes: float32 `[N, C]`, raters' votes for each of the expressions; None without any.
         affect: float32 `[N, 2]`, valence and arousal in [-1, 1], NaN where unknown; None without.
+        other_votes: float32 `[N, K]`, raters' votes for what is none of the expressions (unknown,
+            not a face, a class that was left out); None without any.
     """
 
     images: Sequence[np.ndarray]
@@ -52,6 +55,7 @@ class Examples(NamedTuple):
     digests: np.ndarray | None = None
     votes: np.ndarray | None = None
     affect: np.ndarray | None = None
+    other_votes: np.ndarray | None = None
 
     def select(self, indices: np.ndarray) -> "Examples":
         """The examples at some positions."""
@@ -61,71 +65,11 @@ class Examples(NamedTuple):
             chosen = images.select(indices)
         else:
             chosen = [images[i] for i in indices]
+        columns = {name: getattr(self, name) for name in _COLUMNS}
         return self._replace(
             images=chosen,
-            expressions=self.expressions[indices],
-            identities=self.identities[indices],
-            groups=self.groups[indices],
-            files=self.files[indices],
-            duplicated_in_train=None
-            if self.duplicated_in_train is None
-            else self.duplicated_in_train[indices],
-            digests=None if self.digests is None else self.digests[indices],
-            votes=None if self.votes is None else self.votes[indices],
-            affect=None if self.affect is None else self.affect[indices],
+            **{name: None if c is None else c[indices] for name, c in columns.items()},
         )
-
-
-class LazyImages(Sequence):
-    """Images that are decoded and transformed when they are asked for."""
-
-    def __init__(self, source: Any, positions: np.ndarray, transform: Transform):
-        """Takes a TFDS data source, the positions of the images in it, and their transform."""
-        self.source = source
-        self.positions = positions
-        self.transform = transform
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.positions)
-
-    def __getitem__(self, index: Any) -> Any:
-        """The transformed image, uint8 `[H, W, C]`."""
-        return self.transform(self.source[int(self.positions[index])]["image"])
-
-    def select(self, indices: np.ndarray) -> "LazyImages":
-        """The images at some positions, none of them read."""
-        return LazyImages(self.source, self.positions[indices], self.transform)
-
-
-class RememberedImages(Sequence):
-    """Images that are read when they are first asked for, and kept in this process from then on."""
-
-    def __init__(
-        self,
-        images: Sequence[np.ndarray],
-        positions: np.ndarray | None = None,
-        known: dict[int, np.ndarray] | None = None,
-    ):
-        """Takes images; of a selection also their positions and what is known already."""
-        self.images = images
-        self.positions = np.arange(len(images)) if positions is None else positions
-        self.known = {} if known is None else known
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.positions)
-
-    def __getitem__(self, index: Any) -> Any:
-        """The image, uint8 `[H, W, C]`."""
-        position = int(self.positions[index])
-        if position not in self.known:
-            self.known[position] = self.images[position]
-        return self.known[position]
-
-    def select(self, indices: np.ndarray) -> "RememberedImages":
-        """The images at some positions, none of them read; what is known is shared."""
-        return RememberedImages(self.images, self.positions[indices], self.known)
 
 
 def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
@@ -142,32 +86,40 @@ def load_examples(builder: Any, split: str, transform: Transform) -> Examples:
     Raises:
         UserError: If the split is unknown or empty.
     """
-    skipped = {"image": tfds.decode.SkipDecoding()}
     try:
-        encoded: Any = builder.as_data_source(split=split, decoders=skipped)
+        columns = read_columns(builder, split)
+        images: Any = builder.as_data_source(split=split)
     except ValueError as error:
         known = ", ".join(builder.info.splits)
         raise UserError(f"dataset {builder.name} has no split {split!r}; known: {known}") from error
-    if not len(encoded):
+    count = len(columns.digest)
+    if not count:
         raise UserError(f"dataset {builder.name}: split {split!r} is empty")
-    rows = [_labels_and_group(encoded[i]) for i in range(len(encoded))]
-    files = np.array([_text(row.get("file", f"{i:09d}")) for i, row in enumerate(rows)])
+    files = columns.file
+    if files is None:
+        files = np.array([b"%09d" % i for i in range(count)])
+    # The order of UTF-8 is that of its characters.
     order = np.argsort(files, kind="stable")
-    expressions, expression_names = _labels(builder, rows, "expression")
-    identities, identity_names = _labels(builder, rows, "identity")
-    duplicated = None
-    if "duplicated_in_train" in rows[0]:
-        duplicated = np.array([bool(row["duplicated_in_train"]) for row in rows])[order]
+    columns = LabelColumns._make(None if column is None else column[order] for column in columns)
+    expressions, expression_names = _labels(builder, columns, "expression")
+    identities, identity_names = _labels(builder, columns, "identity")
+    digests = _hexadecimal(columns.digest)
+    groups = digests
+    if columns.subject is not None:
+        groups = np.where(columns.subject == b"", digests, _texts(columns.subject))
     return Examples(
-        images=LazyImages(builder.as_data_source(split=split), order, transform),
-        expressions=expressions[order],
+        images=LazyImages(images, order, transform),
+        expressions=expressions,
         expression_names=expression_names,
-        identities=identities[order],
+        identities=identities,
         identity_names=identity_names,
-        groups=np.array([row["group"] for row in rows])[order],
-        files=files[order],
-        duplicated_in_train=duplicated,
-        digests=np.array([row["digest"] for row in rows])[order],
+        groups=groups,
+        files=_texts(files[order]),
+        duplicated_in_train=columns.duplicated_in_train,
+        digests=digests,
+        votes=columns.expression_votes,
+        affect=columns.affect,
+        other_votes=columns.other_votes,
     )
 
 
@@ -192,25 +144,6 @@ def in_memory(examples: Examples, *, limit_bytes: int, num_workers: int = 0) -> 
         return examples._replace(images=list(pool.map(images.__getitem__, range(len(images)))))
 
 
-class JoinedImages(Sequence):
-    """The images of several examples, one after the other, still read when they are asked for."""
-
-    def __init__(self, parts: Sequence[Sequence[np.ndarray]]):
-        """Takes the sequences."""
-        self.parts = parts
-        self.ends = np.cumsum([len(part) for part in parts])
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return int(self.ends[-1])
-
-    def __getitem__(self, index: Any) -> Any:
-        """The image, uint8 `[H, W, C]`."""
-        part = int(np.searchsorted(self.ends, index, side="right"))
-        start = self.ends[part - 1] if part else 0
-        return self.parts[part][int(index) - int(start)]
-
-
 def joined(first: Examples, others: Sequence[Examples]) -> Examples:
     """Examples one after the other, with the class names of the first; identities are dropped.
 
@@ -232,27 +165,55 @@ def joined(first: Examples, others: Sequence[Examples]) -> Examples:
         files=all_of("files"),
         duplicated_in_train=None,
         digests=all_of("digests"),
+        votes=_joined_columns(parts, "votes", 0),
+        affect=_joined_columns(parts, "affect", np.nan),
+        other_votes=_joined_columns(parts, "other_votes", 0),
     )
+
+
+def _joined_columns(parts: Sequence[Examples], field: str, unknown: float) -> np.ndarray | None:
+    """One below the other; where a part has nothing, or fewer columns, stands `unknown`."""
+    known = [getattr(part, field) for part in parts if getattr(part, field) is not None]
+    if not known:
+        return None
+    width = max(values.shape[1] for values in known)
+    blocks = [np.full((len(part.files), width), unknown, np.float32) for part in parts]
+    for part, block in zip(parts, blocks, strict=True):
+        values = getattr(part, field)
+        if values is not None:
+            block[:, : values.shape[1]] = values
+    return np.concatenate(blocks)
+
+
+def renumbered(examples: Examples, names: Sequence[str]) -> Examples:
+    """The same examples with their classes numbered in the order of some names.
+
+    Args:
+        examples: The examples.
+        names: Classes. An example of another one becomes unlabelled, and votes for another one
+            become votes for none of the expressions.
+    """
+    number = {name: index for index, name in enumerate(names)}
+    table = np.array([number.get(name, UNLABELLED) for name in examples.expression_names], np.int32)
+    # -1 finds the last row: what is unknown stays so.
+    table = np.append(table, np.int32(UNLABELLED))
+    changed = examples._replace(
+        expressions=table[examples.expressions], expression_names=tuple(names)
+    )
+    if examples.votes is None:
+        return changed
+    votes = np.zeros((len(examples.files), len(names)), np.float32)
+    kept = np.flatnonzero(table[:-1] != UNLABELLED)
+    votes[:, table[kept]] = examples.votes[:, kept]
+    left_out = examples.votes[:, np.flatnonzero(table[:-1] == UNLABELLED)]
+    parts = [left_out] if examples.other_votes is None else [examples.other_votes, left_out]
+    other = np.concatenate(parts, axis=1)
+    return changed._replace(votes=votes, other_votes=other if other.shape[1] else None)
 
 
 def with_classes(examples: Examples, names: Sequence[str]) -> Examples:
     """Those examples whose class is among some names, numbered in the order of these."""
-    number = {name: index for index, name in enumerate(names)}
-    table = np.array([number.get(name, UNLABELLED) for name in examples.expression_names], np.int32)
-    numbered = np.where(examples.expressions == UNLABELLED, UNLABELLED, table[examples.expressions])
-    renamed = examples._replace(
-        expressions=numbered.astype(np.int32), expression_names=tuple(names)
-    )
-    return with_expression(renamed)
-
-
-def _labels_and_group(row: dict[str, Any]) -> dict[str, Any]:
-    """A record with its image's hash in its place; the subject, or that hash, as its group."""
-    labels = {name: value for name, value in row.items() if name not in ("image", "factors")}
-    subject = _text(row.get("subject", ""))
-    labels["digest"] = hashlib.sha256(row["image"]).hexdigest()
-    labels["group"] = subject or labels["digest"]
-    return labels
+    return with_expression(renumbered(examples, names))
 
 
 def has_subjects(examples: Examples) -> bool:
@@ -265,15 +226,24 @@ def known_subjects(groups: np.ndarray) -> np.ndarray:
     return np.array([_HASH.fullmatch(str(group)) is None for group in groups], bool)
 
 
-def _labels(builder: Any, rows: Sequence[Any], feature: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    if feature not in builder.info.features:
-        return np.full(len(rows), UNLABELLED, np.int32), ()
-    names = tuple(builder.info.features[feature].names)
-    return np.array([row[feature] for row in rows], np.int32), names
+def _labels(
+    builder: Any, columns: LabelColumns, feature: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    numbers = getattr(columns, feature)
+    if numbers is None:
+        return np.full(len(columns.digest), UNLABELLED, np.int32), ()
+    return numbers.astype(np.int32), tuple(builder.info.features[feature].names)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _hexadecimal(digests: np.ndarray) -> np.ndarray:
+    width = 2 * digests.shape[1]
+    return np.frombuffer(digests.tobytes().hex().encode(), f"S{width}").astype(f"U{width}")
+
+
+def _texts(utf8: np.ndarray) -> np.ndarray:
+    if utf8.dtype.itemsize and utf8.view(np.uint8).max() < 128:
+        return utf8.astype(str)  # ASCII, at once
+    return np.char.decode(utf8, "utf-8")
 
 
 def with_transform(examples: Examples, transform: Transform) -> Examples:
@@ -287,6 +257,16 @@ def with_transform(examples: Examples, transform: Transform) -> Examples:
 def with_expression(examples: Examples) -> Examples:
     """Those examples whose expression is known."""
     return examples.select(np.flatnonzero(examples.expressions != UNLABELLED))
+
+
+def labelled(examples: Examples) -> Examples:
+    """Those examples that teach something: an expression, votes for one, or an affect."""
+    known = examples.expressions != UNLABELLED
+    if examples.votes is not None:
+        known |= examples.votes.sum(axis=1) > 0
+    if examples.affect is not None:
+        known |= ~np.isnan(examples.affect).all(axis=1)
+    return examples.select(np.flatnonzero(known))
 
 
 def with_compact_identities(examples: Examples) -> Examples:

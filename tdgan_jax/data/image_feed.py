@@ -16,13 +16,21 @@ from tdgan_jax.data.image_changes import augment, example_generator
 from tdgan_jax.data.images import centre_crop
 from tdgan_jax.data.mixup import draw_mixup, mixed
 from tdgan_jax.data.padding import padded_rows, padded_weight
+from tdgan_jax.data.votes import (
+    drawn_labels,
+    multi_targets,
+    top_distributions,
+    vote_distributions,
+)
 from tdgan_jax.errors import UsageError, UserError, unknown_name
 
-# What the target distribution is: one class, or the raters' votes as they fell.
-TARGETS = ("label", "votes")
+# What the target distribution is: the class; the raters' votes as they fell; or, by the rules of
+# FER+ (see `votes`), the leading expressions, one of them drawn in each epoch, or several alike.
+TARGETS = ("label", "votes", "cross_entropy", "probability", "multi_target")
 # Which examples an epoch shows: all of them once; at most `cap` a class, drawn anew for each stage;
 # or as many as there are, drawn with replacement so that every class is as frequent.
 SAMPLINGS = ("all", "capped", "balanced")
+_DRAWN_TARGETS = 1  # keeps their random numbers apart from those of the sampling
 
 
 class ImageBatch(NamedTuple):
@@ -62,6 +70,8 @@ class ImageFeed(NamedTuple):
         sampling: One of `SAMPLINGS`.
         cap: Of "capped": most examples of a class in an epoch.
         stage_starts: Of "capped": epochs before which the examples are drawn anew.
+        drop_single_votes: Of "votes": whether an expression that one rater alone saw counts as not
+            seen; the rules of FER+ always say so.
         pad_last_batch: Keeps the last, partial batch of an epoch, padded with weight 0.
         num_workers: Worker processes; 0 loads in threads of this process.
     """
@@ -75,6 +85,7 @@ class ImageFeed(NamedTuple):
     sampling: str = "all"
     cap: int = 0
     stage_starts: tuple[int, ...] = (0,)
+    drop_single_votes: bool = True
     pad_last_batch: bool = False
     num_workers: int = 0
 
@@ -133,7 +144,7 @@ class ImageFeed(NamedTuple):
             rows: The rows of each batch to make.
         """
         examples = self.expressions
-        shown, targets = shown_examples(self, epoch), target_distributions(examples, self.targets)
+        shown, targets = shown_examples(self, epoch), self._targets(epoch)
         steps, mixup = self.steps_per_epoch, mixup_of(self.augmentations)
 
         def assemble(places: np.ndarray) -> ImageBatch:
@@ -177,6 +188,16 @@ class ImageFeed(NamedTuple):
             num_workers=self.num_workers,
         )
 
+    def _targets(self, epoch: int) -> np.ndarray:
+        """The target of each example in an epoch, float32 `[N, C]`."""
+        shares = target_distributions(
+            self.expressions, self.targets, drop_single_votes=self.drop_single_votes
+        )
+        if self.targets != "probability":
+            return shares
+        random = np.random.default_rng([self.seed, epoch, _DRAWN_TARGETS])
+        return one_hot(drawn_labels(shares, random.random(len(shares))), shares.shape[1])
+
     def _images(self, epoch: int, indices: np.ndarray) -> np.ndarray:
         return np.stack([augmented_image(self, epoch, int(index)) for index in indices])
 
@@ -191,10 +212,10 @@ def check_image_feed(feed: ImageFeed) -> None:
     for field, known in (("targets", TARGETS), ("sampling", SAMPLINGS)):
         if getattr(feed, field) not in known:
             raise unknown_name(f"data.{field}", getattr(feed, field), known)
-    if feed.targets == "votes" and feed.expressions.votes is None:
+    if feed.targets != "label" and feed.expressions.votes is None:
         raise UserError(
-            "data.targets=votes needs a dataset with raters' votes; this one has one label an "
-            "image: take data.targets=label"
+            f"data.targets={feed.targets} needs a dataset with raters' votes; this one has one "
+            "label an image: take data.targets=label"
         )
     if not feed.steps_per_epoch:
         raise UsageError(
@@ -220,20 +241,39 @@ def shown_examples(feed: ImageFeed, epoch: int) -> np.ndarray:
     )
 
 
-def target_distributions(examples: Examples, targets: str) -> np.ndarray:
-    """Target of each example, float32 `[N, C]`: sums to 1, zeros where nothing is known.
+def target_distributions(
+    examples: Examples, targets: str, *, drop_single_votes: bool = True
+) -> np.ndarray:
+    """Target of each example, float32 `[N, C]`: sums to 1, zeros where there is none.
 
     Args:
         examples: Examples with expressions.
-        targets: One of `TARGETS`.
+        targets: One of `TARGETS`; without votes the class is the target. Of "probability" it is
+            the distribution that the target of an epoch is drawn from.
+        drop_single_votes: Of "votes", whether single votes count as none.
     """
-    if targets == "votes" and examples.votes is not None:
-        sums = examples.votes.sum(axis=1, keepdims=True)
-        return (examples.votes / np.maximum(sums, 1e-12)).astype(np.float32)
-    one_hot = np.zeros((len(examples.files), len(examples.expression_names)), np.float32)
-    known = np.flatnonzero(examples.expressions != UNLABELLED)
-    one_hot[known, examples.expressions[known]] = 1
-    return one_hot
+    votes, other = examples.votes, examples.other_votes
+    if targets == "label" or votes is None:
+        return one_hot(examples.expressions, len(examples.expression_names))
+    if targets == "votes":
+        return vote_distributions(votes, other, drop_single_votes=drop_single_votes)
+    rule = multi_targets if targets == "multi_target" else top_distributions
+    return rule(votes, other)
+
+
+def with_targets(examples: Examples, targets: str, *, drop_single_votes: bool = True) -> Examples:
+    """Those examples that have a target or an affect; arguments as of `target_distributions`."""
+    shares = target_distributions(examples, targets, drop_single_votes=drop_single_votes)
+    has_affect = ~np.isnan(affects(examples)).all(axis=1)
+    return examples.select(np.flatnonzero((shares.sum(axis=1) > 0) | has_affect))
+
+
+def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Labels as distributions, float32 `[N, C]`; zeros where the label is -1."""
+    known = np.flatnonzero(labels != UNLABELLED)
+    distributions = np.zeros((len(labels), num_classes), np.float32)
+    distributions[known, labels[known]] = 1
+    return distributions
 
 
 def affects(examples: Examples) -> np.ndarray:

@@ -10,8 +10,8 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import (
     Examples,
-    Transform,
     in_memory,
+    labelled,
     load_examples,
     with_expression,
 )
@@ -22,6 +22,7 @@ from tdgan_jax.data.images import (
     resize_square,
     transform_for_test,
 )
+from tdgan_jax.data.lazy_images import Transform
 from tdgan_jax.errors import UsageError, UserError, unknown_name
 
 TRAINING_TRANSFORMS = {
@@ -36,14 +37,40 @@ def open_prepared(config: Config, dataset: str, builder_config: str) -> Any:
     return open_dataset(dataset, builder_config or None, config.data.directory or None)
 
 
+def learns_votes(config: Config) -> bool:
+    """Whether raters' votes teach the models of a configuration, and not the class alone."""
+    return config.data.get("targets", "label") != "label"
+
+
 def load_labelled(
-    config: Config, dataset: str, builder_config: str, split: str, transform: Transform
+    config: Config,
+    dataset: str,
+    builder_config: str,
+    split: str,
+    transform: Transform,
+    *,
+    any_label: bool = False,
 ) -> Examples:
-    """The examples of a split whose expression is known; the images stay on disk."""
+    """The examples of a split whose expression is known; the images stay on disk.
+
+    Args:
+        config: Says where datasets are.
+        dataset: Name of a prepared dataset.
+        builder_config: Its builder configuration; empty for the first one.
+        split: A TFDS split expression.
+        transform: Applied to every image when it is read.
+        any_label: Whether examples without an expression are kept where they have votes for one,
+            or an affect.
+
+    Raises:
+        UserError: If the dataset is not prepared, or nothing is known in the split.
+    """
     builder = open_prepared(config, dataset, builder_config)
-    examples = with_expression(load_examples(builder, split, transform))
+    examples = load_examples(builder, split, transform)
+    examples = labelled(examples) if any_label else with_expression(examples)
     if not len(examples.files):
-        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known expression")
+        wanted = "label" if any_label else "expression"
+        raise UserError(f"dataset {dataset}: split {split!r} has no image with a known {wanted}")
     return examples
 
 

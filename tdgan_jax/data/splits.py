@@ -152,7 +152,7 @@ def validation_split(
     shares as far as the groups allow (scikit-learn's `StratifiedGroupKFold`).
 
     Args:
-        examples: Examples with known expressions.
+        examples: The examples; those without an expression are divided like a class of their own.
         fraction: Share of the validation part, in (0, 0.5]; the nearest 1/n is taken.
         seed: Seed of the division; it does not follow the seed of a training, so that several
             trainings are compared on the same part.
@@ -175,7 +175,7 @@ def validation_split(
             f"data.validation_fraction={fraction} needs {parts} subjects, "
             f"the training split has {num_groups}"
         )
-    largest_class = np.bincount(examples.expressions).max()
+    largest_class = np.unique(examples.expressions, return_counts=True)[1].max()
     if largest_class < parts:
         raise UsageError(
             f"data.validation_fraction={fraction} needs {parts} images of a class, "

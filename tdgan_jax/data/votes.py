@@ -7,7 +7,7 @@ distribution is float32 `[N, C]`: every row sums to 1, or is zero where the exam
 
 import numpy as np
 
-UNLABELLED = -1
+from tdgan_jax.data.label_columns import UNLABELLED
 
 MAJORITY_SHARE = 0.5
 """More of the votes than this must be for what is taken, or the example is left out."""
@@ -89,11 +89,18 @@ def top_distributions(votes: np.ndarray, other: np.ndarray | None = None) -> np.
         Distributions, float32 `[N, C]`.
     """
     counted, num_expressions = _counted(votes, other), votes.shape[1]
-    taken = np.zeros(votes.shape, bool)
-    for row, row_taken in zip(counted, taken, strict=True):
-        _take_leading(row, row_taken)
-    held = np.where(taken, counted[:, :num_expressions], 0)
-    enough = held.sum(axis=1) > MAJORITY_SHARE * counted.sum(axis=1)
+    all_votes = counted.sum(axis=1)
+    remaining, taken = counted.copy(), np.zeros(votes.shape, bool)
+    held, goes_on = np.zeros(votes.shape, np.float32), np.ones(len(votes), bool)
+    for _ in range(MOST_TOP):
+        largest = remaining.max(axis=1, keepdims=True)
+        leading = (remaining == largest) & (largest > 0) & goes_on[:, None]
+        taken |= leading[:, :num_expressions]
+        held = np.where(taken, counted[:, :num_expressions], 0)
+        goes_on &= ~leading[:, num_expressions:].any(axis=1)
+        goes_on &= (held.sum(axis=1) < TOP_SHARE * all_votes) & (taken.sum(axis=1) < MOST_TOP)
+        remaining[leading] = 0
+    enough = held.sum(axis=1) > MAJORITY_SHARE * all_votes
     return _shares(held, enough & (taken.sum(axis=1) <= MOST_TOP))
 
 
@@ -140,20 +147,6 @@ def _counted(
     """All votes side by side, those for expressions first."""
     every = votes if other is None else np.concatenate([votes, other], axis=1)
     return without_single_votes(every) if drop_single_votes else every.astype(np.float32)
-
-
-def _take_leading(counted: np.ndarray, taken: np.ndarray) -> None:
-    """Marks the leading expressions of one example, in place."""
-    num_expressions, held = len(taken), 0.0
-    for level in np.unique(counted[counted > 0])[::-1]:
-        if held >= TOP_SHARE * counted.sum() or taken.sum() >= MOST_TOP:
-            return
-        leading = np.flatnonzero(counted == level)
-        expressions = leading[leading < num_expressions]
-        taken[expressions] = True
-        held += level * len(expressions)
-        if len(expressions) < len(leading):
-            return
 
 
 def _shares(votes: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tdgan_jax.data.crops import check_dataset_crop
-from tdgan_jax.data.examples import Examples
+from tdgan_jax.data.examples import Examples, renumbered, with_expression
 from tdgan_jax.data.folds import fold_name
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
@@ -186,11 +184,9 @@ def shared_classes(examples: Examples, names: Sequence[str]) -> SharedClasses:
             "have fewer than two names in common"
         )
     shared = tuple(names[column] for column in columns)
-    number = np.array([shared.index(name) if name in shared else -1 for name in theirs], np.int32)
-    renumbered = number[examples.expressions]
-    kept = examples._replace(expressions=renumbered, expression_names=shared)
-    if (renumbered < 0).any():
-        kept = kept.select(np.flatnonzero(renumbered >= 0))
+    kept = renumbered(examples, shared)
+    if (kept.expressions < 0).any():
+        kept = with_expression(kept)
     left_out = {
         "model": [name for name in names if name not in shared],
         "dataset": [name for name in theirs if name not in shared],

@@ -7,7 +7,7 @@ import numpy as np
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
-from tdgan_jax.data.loading import load_labelled, test_transform
+from tdgan_jax.data.loading import learns_votes, load_labelled, test_transform
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.known import family_named
@@ -65,6 +65,11 @@ def _parts_read(config: Config, examples: Examples, dataset: str) -> Iterator[Ex
     if source.dataset == dataset:
         for split in filter(None, (splits.train, splits.validation)):
             yield load_labelled(
-                config, dataset, source.builder_config, split, test_transform(config)
+                config,
+                dataset,
+                source.builder_config,
+                split,
+                test_transform(config),
+                any_label=learns_votes(config),
             )
     yield from family_named(config.family).examples_read(config, dataset, examples)

@@ -3,7 +3,7 @@
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.augmentation import parse_augmentations
 from tdgan_jax.data.examples import in_memory
-from tdgan_jax.data.image_feed import ImageFeed, check_image_feed
+from tdgan_jax.data.image_feed import ImageFeed, check_image_feed, with_targets
 from tdgan_jax.families.family import Parts
 
 
@@ -20,9 +20,10 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
         UsageError: If the configuration asks for something impossible.
     """
     data = config.data
+    taught = with_targets(parts.fit, data.targets, drop_single_votes=data.drop_single_votes)
     feed = ImageFeed(
         expressions=in_memory(
-            parts.fit,
+            taught,
             limit_bytes=data.memory_limit_bytes,
             num_workers=data.num_workers,
         ),
@@ -31,6 +32,7 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
         seed=config.seed,
         augmentations=parse_augmentations(data.augmentations),
         targets=data.targets,
+        drop_single_votes=data.drop_single_votes,
         pad_last_batch=data.pad_last_batch,
         num_workers=data.num_workers,
         **sampling,  # pyright: ignore[reportArgumentType]

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import tensorflow_datasets as tfds
 
+from tdgan_jax.data.label_columns import read_columns
+
 
 def label_names(builder: tfds.core.DatasetBuilder) -> dict[str, tuple[str, ...]]:
     """Gives the names behind the class numbers of a dataset.
@@ -32,17 +34,9 @@ def class_counts(builder: tfds.core.DatasetBuilder, label: str) -> dict[str, Cou
     Returns:
         For each split the number of examples by class name; `-1` counts the unlabelled ones.
     """
-    # Images stay encoded: only the labels matter here.
-    decoders: dict[str, Any] = {
-        name: tfds.decode.SkipDecoding()
-        for name, feature in cast(Any, builder.info.features).items()
-        if isinstance(feature, tfds.features.Image)
-    }
     names = {-1: "-1", **dict(enumerate(label_names(builder)[label]))}
-    open_split = cast(Any, builder).as_data_source
-    return {
-        split: Counter(
-            names[int(example[label])] for example in open_split(split, decoders=decoders)
-        )
+    numbers = {
+        split: getattr(read_columns(builder, split), label).tolist()
         for split in builder.info.splits
     }
+    return {split: Counter(names[number] for number in found) for split, found in numbers.items()}

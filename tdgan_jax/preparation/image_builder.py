@@ -24,6 +24,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import in_canonical_order
 from tdgan_jax.preparation.division import Division, folds, one_split, owners_splits
 from tdgan_jax.preparation.face_images import note_cropping, stored_face
+from tdgan_jax.preparation.image_features import image_example, image_features
 from tdgan_jax.preparation.image_workers import Reading, read_images
 from tdgan_jax.preparation.listing import ListedImage, tally
 from tdgan_jax.preparation.source_builder import Detect, SourceBuilder
@@ -193,43 +194,17 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
                 self.bad_file(image.name, str(result))
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # Of any size: the same builder stores whole photographs and faces cut out of them.
-        features: dict[str, Any] = {
-            "image": tfds.features.Image(shape=(None, None, self.READING.channels))
-        }
-        if self.expression_names is not None:
-            # Without names for now: they are found in the source, and kept with the dataset.
-            features["expression"] = tfds.features.ClassLabel(names=self.expression_names or None)
-        if self.HAS_VOTES:
-            features["expression_votes"] = tfds.features.Tensor(
-                shape=(len(self.expression_names or ()),),
-                dtype=np.float32,
-                doc="Raters' votes for each expression, as they were given.",
-            )
-        if self.OTHER_VOTES:
-            features["other_votes"] = tfds.features.Tensor(
-                shape=(len(self.OTHER_VOTES),),
-                dtype=np.float32,
-                doc=f"Raters' votes for: {', '.join(self.OTHER_VOTES)}.",
-            )
-        if self.HAS_AFFECT:
-            features["affect"] = tfds.features.Tensor(
-                shape=(2,),
-                dtype=np.float32,
-                doc="Valence and arousal, each in [-1, 1]; NaN where unknown.",
-            )
-        if self.HAS_SUBJECTS:
-            features["identity"] = tfds.features.ClassLabel(names=self.identity_names or None)
-            features["subject"] = tfds.features.Text()
-        features["file"] = tfds.features.Text()
-        if self.HAS_TEST_SPLIT:
-            features["duplicated_in_train"] = tfds.features.Scalar(
-                np.bool_,
-                doc="Test image that the owner's training images hold too, removed from `train` "
-                "or not. False for every training example.",
-            )
+        features = image_features(
+            channels=self.READING.channels,
+            expression_names=self.expression_names,
+            identity_names=self.identity_names if self.HAS_SUBJECTS else None,
+            has_votes=self.HAS_VOTES,
+            other_votes=self.OTHER_VOTES,
+            has_affect=self.HAS_AFFECT,
+            has_test_split=self.HAS_TEST_SPLIT,
+        )
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
+            features=features,
             homepage=self.HOMEPAGE,
             metadata=self.notes,
         )
@@ -329,16 +304,9 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         writing = f"{self.title}: writing"
         for position in self.progress(positions.tolist(), description=writing):
-            image = read.listed[position]
-            known = {
-                "image": self._spool.read(position),
-                "expression": -1 if image.expression is None else image.expression,
-                "expression_votes": np.array(image.votes or (), np.float32),
-                "other_votes": np.array(image.other_votes, np.float32),
-                "affect": np.array(image.affect or (np.nan, np.nan), np.float32),
-                "identity": -1 if image.identity is None else image.identity,
-                "subject": image.subject,
-                "file": image.file,
-                "duplicated_in_train": position in division.duplicated_in_train,
-            }
+            known = image_example(
+                read.listed[position],
+                self._spool.read(position),
+                duplicated_in_train=position in division.duplicated_in_train,
+            )
             yield position, {name: known[name] for name in cast(Any, self.info.features)}

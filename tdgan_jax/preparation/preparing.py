@@ -161,7 +161,10 @@ def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
 def _build(builder: "DatasetBuilder", *, tfds_bars: bool) -> None:
     import tensorflow_datasets as tfds
 
+    from tdgan_jax.data.label_columns import write_columns
+
     (tfds.enable_progress_bar if tfds_bars else tfds.disable_progress_bar)()
     # TFDS prints two paragraphs that name the staging folder.
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare()
+    write_columns(builder)

@@ -17,6 +17,7 @@ from tdgan_jax.data.examples import (
 from tdgan_jax.data.feeds import Feed
 from tdgan_jax.data.folds import assert_disjoint, fold_name
 from tdgan_jax.data.loading import (
+    learns_votes,
     load_labelled,
     load_test_examples,
     open_prepared,
@@ -91,6 +92,9 @@ class TrainingData(NamedTuple):
                 columns = (part.files, pictures, part.groups, part.expressions, part.identities)
                 for row in zip(*(column.tolist() for column in columns), strict=True):
                     total.update(f"{row}\n".encode())
+                for numbers in (part.votes, part.other_votes, part.affect):
+                    if numbers is not None:
+                        total.update(numbers.astype("<f4").tobytes())
         return total.hexdigest()[:16]
 
 
@@ -157,7 +161,9 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     source = config.data.expressions
     splits = splits_of(config)
     load = partial(load_labelled, config, source.dataset, source.builder_config)
-    fit = load(splits.train, family_named(config.family).transform(config))
+    # Votes teach where no expression has the majority, too; figures are of known expressions.
+    transform = family_named(config.family).transform(config)
+    fit = load(splits.train, transform, any_label=learns_votes(config))
     validation = None
     # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
@@ -166,7 +172,8 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
         kept, held_out = validation_split(
             fit, fraction=config.data.validation_fraction, seed=VALIDATION_SEED
         )
-        validation = with_transform(fit.select(held_out), test_transform(config))
+        validation = with_expression(fit.select(held_out))
+        validation = with_transform(validation, test_transform(config))
         fit = fit.select(kept)
     limit = config.data.memory_limit_bytes
     if validation is not None:

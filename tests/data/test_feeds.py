@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from tdgan_jax.data.examples import Examples, RememberedImages, in_memory
+from tdgan_jax.data.examples import Examples, in_memory
 from tdgan_jax.data.feeds import evaluation_batches
 from tdgan_jax.data.images import Augmentation
+from tdgan_jax.data.lazy_images import RememberedImages
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.tdgan.pair_feed import (
     PairFeed,

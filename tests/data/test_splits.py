@@ -107,3 +107,10 @@ def test_contradictions_are_refused_by_name(overrides, words):
     check_protocol(folded())
     with pytest.raises(UsageError, match=words):
         check_protocol(folded(*overrides))
+
+
+def test_examples_without_an_expression_are_divided_too():
+    rated = examples(40, 2)._replace(groups=np.arange(40).astype(str))
+    rated = rated._replace(expressions=np.repeat(np.array([-1, 0], np.int32), 20))
+    _, held_out = validation_split(rated, fraction=0.25, seed=0)
+    assert np.unique(rated.expressions[held_out], return_counts=True)[1].tolist() == [5, 5]

@@ -107,3 +107,15 @@ def test_training_copies_of_test_pictures_are_removed_and_paired_with_them():
     kept = owners_splits(images, *pictures(1, 1, 1, 2), drop_copies=False)
     assert kept.positions["train"].tolist() == [0, 1, 3]
     assert kept.duplicated_in_train == {2}
+
+
+def test_nearly_equal_pictures_are_copies_too_and_what_is_left_out_stands_nowhere():
+    images = listed(*(("", "fear", split) for split in ("train", "train", "train", "test", "test")))
+    division = owners_splits(
+        images, *pictures(1, 2, 3, 4, 3), nearly_equal=[(0, 3), (2, 3)], left_out=[1, 4]
+    )
+    assert {name: at.tolist() for name, at in division.positions.items()} == {"test": [3]}
+    assert division.duplicated_in_train == {3}
+    removed = [row["removed_file"] for row in division.tables["removed_duplicates.csv"]]
+    assert removed == ["0.png", "2.png"]
+    assert division.notes["removed_from_train"] == 2

@@ -55,7 +55,11 @@ def classifier_config() -> Config:
         ConfigDict({"kind": "crop"}),
         ConfigDict({"kind": "flip"}),
     )
-    config.data.targets = "label"  # or "votes": the raters' votes as a distribution
+    # What is learned: the class ("label"), or of a dataset with raters' votes their shares
+    # ("votes") or what the paper of FER+ makes of them ("cross_entropy", "probability",
+    # "multi_target"); see data/votes.
+    config.data.targets = "label"
+    config.data.drop_single_votes = True  # of "votes": what one rater alone saw counts as not seen
     config.data.validation = "subjects"  # or "next_fold" or "none"
     config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
     config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
