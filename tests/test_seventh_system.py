@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ def get_config(variant=""):
     config.training.epochs = 2
     config.training.batch_size = 8
     log_of_tiny(config)
+    config.log.every_steps = 1
     return config
 """
 
@@ -53,26 +56,39 @@ def house(tmp_path_factory) -> Path:
     return house
 
 
-def test_the_commands_know_the_seventh_system(house, drawn_datasets):
+@pytest.fixture(scope="module")
+def start(house, drawn_datasets) -> Callable[..., subprocess.Popen]:
+    """Starts a command in the copy."""
     environment = os.environ | {
         "PYTHONPATH": str(house),
         "TFDS_DATA_DIR": str(drawn_datasets),
         "XDG_CACHE_HOME": str(house / "cache"),
     }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "tdgan_jax"]
+    return lambda *given: subprocess.Popen([*command, *given], cwd=house, env=environment, **pipes)
 
-    def command(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "tdgan_jax", *arguments],
-            cwd=house,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
+@pytest.fixture(scope="module")
+def command(start) -> Callable[..., str]:
+    """Runs a command in the copy to its end."""
+
+    def run(*arguments: str) -> str:
+        process = start(*arguments)
+        said, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+        return said
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(house, command) -> Path:
     command("train", "--config", "toy.py", "--workdir", "run", "--quiet")
+    return house / "run"
+
+
+def test_the_commands_know_the_seventh_system(house, run, command):
     result = json.loads((house / "run" / "result.json").read_text())
     assert (
         json.loads(command("evaluate", "run", "--json"))["regression"]["accuracy"]
@@ -87,3 +103,33 @@ def test_the_commands_know_the_seventh_system(house, drawn_datasets):
     command("import", "exported", "--model", "toy", "--out", "imported")
     command("report", "run")
     assert "Softmax regression" in (house / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("steps_after_the_boundary", [0, 1])
+def test_a_run_that_is_killed_where_a_stage_begins_ends_the_same(
+    house, run, start, command, steps_after_the_boundary
+):
+    steps = json.loads((run / "result.json").read_text())["steps"]
+    workdir = f"killed_{steps_after_the_boundary}"
+    arguments = ("train", "--config", "toy.py", "--workdir", workdir, "--quiet")
+    log = house / workdir / "metrics.jsonl"
+    process = start(*arguments)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        logged = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if logged and logged[-1]["step"] >= steps // 2 + steps_after_the_boundary:
+            process.kill()
+        time.sleep(0.005)
+    process.communicate()
+    assert process.returncode == -9 and not (house / workdir / "result.json").exists()
+    command(*arguments)
+    for folder in (workdir, "run"):
+        out = f"{folder}_of_{workdir}"
+        command("export", folder, "--format", "safetensors", "--out", out)
+    straight, resumed = (
+        (house / f"{folder}_of_{workdir}" / "weights.safetensors").read_bytes()
+        for folder in ("run", workdir)
+    )
+    assert straight == resumed
+    results = [json.loads((house / f / "result.json").read_text()) for f in ("run", workdir)]
+    assert results[0]["by_selection"] == results[1]["by_selection"]

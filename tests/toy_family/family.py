@@ -14,7 +14,7 @@ from tdgan_jax.data.loading import training_transform
 from tdgan_jax.families.batches import map_batches
 from tdgan_jax.families.classifier.fields import classifier_config
 from tdgan_jax.families.compiled import Definition, compiled
-from tdgan_jax.families.family import Family, Training
+from tdgan_jax.families.family import Family, Stage, Training
 from tdgan_jax.families.image_feeds import image_feed
 from tdgan_jax.families.recogniser import Recogniser
 from tdgan_jax.families.stored import FoundArchitecture, NetworkShapes, StoredFamily
@@ -93,7 +93,14 @@ def training(config, names):
         sample_columns=("input",),
         sample_step=lambda parameters, batch, key: {"input": to_unit_range(batch.image)},
         shown_losses=(NAME,),
+        stages=(Stage("coarse", 1), Stage("fine", config.training.epochs - 1)),
+        begin_stage=begin_stage,
     )
+
+
+def begin_stage(state, stage, best):
+    """Goes on from the best parameters of the stage before, a little shrunk."""
+    return state._replace(parameters=jax.tree.map(lambda x: x * 0.5**stage, best))
 
 
 def shapes(description):
