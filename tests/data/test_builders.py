@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 import tdgan_jax.data_builders as data_builders
@@ -237,34 +236,6 @@ def test_class_order_of_a_prepared_dataset_does_not_depend_on_the_code(tmp_path)
     builder = preparing.prepare_dataset("drawn_dots", data_dir=tmp_path)
     labels = builder.data_path / "expression.labels.txt"
     assert labels.read_text().split() == ["fear", "anger"]
-
-
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the development data are not there")
-def test_real_fer2013_subset(tmp_path):
-    builder = preparing.prepare_dataset(
-        "fer2013", REAL_DATA / "fer2013.zip", config="subset", data_dir=tmp_path
-    )
-    order = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-    counts = contents.class_counts(builder, "expression")
-    assert [counts["train"][name] for name in order] == [1297, 1711, 420, 3047, 1983, 1662, 2018]
-    assert [counts["test"][name] for name in order] == [352, 429, 45, 775, 551, 385, 531]
-    assert dict(builder.info.metadata) == {
-        "partial": False,
-        "skipped_files": 0,
-        "removed_from_train": 133,
-        "test_images_duplicated_in_train": 113,
-        "near_duplicates_across_splits": 27,
-    }
-    encoded = {
-        split: [
-            example["image"]
-            for example in builder.as_data_source(
-                split, decoders={"image": tfds.decode.SkipDecoding()}
-            )
-        ]
-        for split in ("train", "test")
-    }
-    assert not set(encoded["train"]) & set(encoded["test"])
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the development data are not there")
