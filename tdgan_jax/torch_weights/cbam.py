@@ -6,8 +6,8 @@ Source: spec ESR and MA-Net, A.3.
 from collections.abc import Iterable
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.torch_weights.mapping import CONVOLUTION, LINEAR, SAME, Entry, Path, StateDict
-from tdgan_jax.torch_weights.resnet import batch_norm_table
+from tdgan_jax.torch_weights.mapping import CONVOLUTION, Entry, Path, StateDict
+from tdgan_jax.torch_weights.resnet import batch_norm_table, linear_table
 
 USUAL_REDUCTION = 16
 
@@ -16,9 +16,7 @@ def cbam_table(key: str, path: Path) -> list[Entry]:
     """Table of an attention module, its running averages included."""
     entries = []
     for layer, place in ((1, "squeeze"), (3, "excite")):
-        name, node = f"{key}.ChannelGate.mlp.{layer}", (*path, "channel_gate", place)
-        entries.append(Entry(f"{name}.weight", (*node, "kernel"), LINEAR))
-        entries.append(Entry(f"{name}.bias", (*node, "bias"), SAME))
+        entries += linear_table(f"{key}.ChannelGate.mlp.{layer}", (*path, "channel_gate", place))
     name, node = f"{key}.SpatialGate.spatial", (*path, "spatial_gate")
     entries.append(Entry(f"{name}.conv.weight", (*node, "conv", "kernel"), CONVOLUTION))
     return entries + batch_norm_table(f"{name}.bn", (*node, "norm"))

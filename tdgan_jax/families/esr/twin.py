@@ -6,7 +6,7 @@ A self-contained twin: copy this file. Base and branches are stored one file eac
     ensemble = load_ensemble("exported")  # a folder made by `tdgan-jax export --format torch`
     logits = ensemble(images).logits  # (branches, batch, expressions)
 
-Images are float tensors (batch, channels, size, size) with values in [0, 1].
+Images are float tensors (batch, channels, size, size) with values in [0, 1], red first.
 
 Sources: Siqueira, Magg and Wermter, AAAI 2020, arXiv:2001.06338; with attention (Woo et al. 2018,
 arXiv:1807.06521) after every block, Heidari and Iosifidis 2022, arXiv:2210.09381.
@@ -186,18 +186,39 @@ class Branch(Blocks):
         return Output(logits, feature, affect, by_channel, maps)
 
 
-class Ensemble(nn.Module):
-    """Base and branches."""
+class Preparation(nn.Module):
+    """What happens to images in [0, 1], red first, before the network."""
 
-    def __init__(self, architecture: dict[str, Any], num_expressions: int):
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, preprocessing: dict[str, Any]):
+        """Takes the field `preprocessing` of an export's `model.json`."""
+        super().__init__()
+        self.is_reversed = preprocessing["channel_order"] == "bgr"
+        for name in ("mean", "deviation"):
+            values = torch.tensor(preprocessing[name], dtype=torch.float32)
+            self.register_buffer(name, values.reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps images to what the network sees."""
+        if self.is_reversed:
+            image = image.flip(1)
+        return (image - self.mean) / self.deviation
+
+
+class Ensemble(nn.Module):
+    """Base and branches, and what happens to images before."""
+
+    def __init__(self, description: dict[str, Any]):
         """Makes the networks.
 
         Args:
-            architecture: The field `architecture` of an export's `model.json`.
-            num_expressions: Number of logits.
+            description: The content of an export's `model.json`.
         """
         super().__init__()
-        sizes = architecture
+        sizes, num_expressions = description["architecture"], len(description["expression_names"])
+        self.preparation = Preparation(description["preprocessing"])
         reduction = sizes["attention_reduction"] if sizes["has_attention"] else None
         self.base = Base(
             sizes["image_channels"],
@@ -221,7 +242,7 @@ class Ensemble(nn.Module):
 
     def forward(self, image: Tensor) -> Output:
         """Judges images with every branch."""
-        shared = self.base(image)
+        shared = self.base(self.preparation(image))
         outputs = [branch(shared) for branch in self.branches]
 
         def stacked(name: str) -> Any:
@@ -245,7 +266,7 @@ def load_ensemble(folder: str | Path) -> Ensemble:
     """
     folder = Path(folder)
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    ensemble = Ensemble(described["architecture"], len(described["expression_names"]))
+    ensemble = Ensemble(described)
     parts = {"Net-Base-Shared_Representations": ensemble.base}
     parts |= {f"Net-Branch_{i}": branch for i, branch in enumerate(ensemble.branches, start=1)}
     for stem, network in parts.items():

@@ -15,7 +15,6 @@ from tdgan_jax.torch_weights.cbam import cbam_table
 from tdgan_jax.torch_weights.fitting import fitting_parts
 from tdgan_jax.torch_weights.mapping import (
     CONVOLUTION,
-    LINEAR,
     SAME,
     Entry,
     Parameters,
@@ -23,7 +22,7 @@ from tdgan_jax.torch_weights.mapping import (
     parameters_from_torch,
     torch_from_parameters,
 )
-from tdgan_jax.torch_weights.resnet import batch_norm_table, with_counters
+from tdgan_jax.torch_weights.resnet import batch_norm_table, linear_table, with_counters
 from tdgan_jax.torch_weights.state_files import read_networks
 
 # File that holds each network, without its suffix.
@@ -65,8 +64,7 @@ def network_table(parameters: Parameters) -> list[Entry]:
     entries = blocks_table(parameters)
     for key, name in (("fc", "fc"), ("fc_dimensional", "affect")):
         if name in parameters:
-            entries.append(Entry(f"{key}.weight", (name, "kernel"), LINEAR))
-            entries.append(Entry(f"{key}.bias", (name, "bias"), SAME))
+            entries += linear_table(key, (name,))
     return entries
 
 

@@ -2,10 +2,10 @@
 
 A self-contained twin: copy this file.
 
-    network = load_network("exported")  # a folder made by `tdgan-jax export --format torch`
-    logits = mixed_logits(network(images))
+    recogniser = load_recogniser("exported")  # made by `tdgan-jax export --format torch`
+    logits = mixed_logits(recogniser(images))
 
-Images are float tensors (batch, channels, size, size) with values in [0, 1].
+Images are float tensors (batch, channels, size, size) with values in [0, 1], red first.
 
 Sources: Zhao, Liu and Wang, IEEE TIP 2021; attention, Woo et al. 2018, arXiv:1807.06521.
 """
@@ -14,7 +14,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -247,22 +247,60 @@ def mixed_logits(output: Output, local_share: float = 0.6) -> Tensor:
     return local_share * output.local_logits + (1 - local_share) * output.global_logits
 
 
-def load_network(folder: str | Path) -> MANet:
+class Preparation(nn.Module):
+    """What happens to images in [0, 1], red first, before the network."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, preprocessing: dict[str, Any]):
+        """Takes the field `preprocessing` of an export's `model.json`."""
+        super().__init__()
+        self.is_reversed = preprocessing["channel_order"] == "bgr"
+        for name in ("mean", "deviation"):
+            values = torch.tensor(preprocessing[name], dtype=torch.float32)
+            self.register_buffer(name, values.reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps images to what the network sees."""
+        if self.is_reversed:
+            image = image.flip(1)
+        return (image - self.mean) / self.deviation
+
+
+class Recogniser(nn.Module):
+    """The network, and what happens to images before."""
+
+    def __init__(self, description: dict[str, Any]):
+        """Makes the network.
+
+        Args:
+            description: The content of an export's `model.json`.
+        """
+        super().__init__()
+        sizes = description["architecture"]
+        self.preparation = Preparation(description["preprocessing"])
+        self.network = MANet(
+            len(description["expression_names"]),
+            sizes["width"],
+            sizes["image_channels"],
+            sizes["attention_reduction"],
+            sizes["second_direction"],
+        )
+
+    def forward(self, image: Tensor) -> Output:
+        """Judges images."""
+        return self.network(self.preparation(image))
+
+
+def load_recogniser(folder: str | Path) -> Recogniser:
     """Loads an export in PyTorch's format, in evaluation mode.
 
     Args:
         folder: What `tdgan-jax export --format torch` wrote.
     """
     folder = Path(folder)
-    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    sizes = described["architecture"]
-    network = MANet(
-        len(described["expression_names"]),
-        sizes["width"],
-        sizes["image_channels"],
-        sizes["attention_reduction"],
-        sizes["second_direction"],
-    )
+    recogniser = Recogniser(json.loads((folder / "model.json").read_text(encoding="utf-8")))
     (file,) = (path for path in folder.iterdir() if path.stem == "ma_net")
-    network.load_state_dict(torch.load(file, weights_only=True))
-    return network.eval()
+    recogniser.network.load_state_dict(torch.load(file, weights_only=True))
+    return recogniser.eval()

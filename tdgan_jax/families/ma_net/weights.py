@@ -9,8 +9,6 @@ from tdgan_jax.torch_weights.cbam import cbam_table
 from tdgan_jax.torch_weights.fitting import Fitted, fitting_parts
 from tdgan_jax.torch_weights.mapping import (
     CONVOLUTION,
-    LINEAR,
-    SAME,
     Entry,
     Parameters,
     StateDict,
@@ -18,7 +16,7 @@ from tdgan_jax.torch_weights.mapping import (
     torch_from_parameters,
 )
 from tdgan_jax.torch_weights.mapping import Path as TreePath
-from tdgan_jax.torch_weights.resnet import batch_norm_table, with_counters
+from tdgan_jax.torch_weights.resnet import batch_norm_table, linear_table, with_counters
 from tdgan_jax.torch_weights.state_files import read_state_dict
 
 # File of an export, without its suffix; the one network's keys begin with nothing.
@@ -96,8 +94,7 @@ def ma_net_table(parameters: Parameters) -> list[Entry]:
         path, blocks = ("global_branch", stage), parameters["global_branch"][stage]
         entries += _stage(f"{stage}_2", path, blocks, multi_scale_block_table)
     for key, name in (("fc_1", "local_fc"), ("fc_2", "global_fc")):
-        entries.append(Entry(f"{key}.weight", (name, "kernel"), LINEAR))
-        entries.append(Entry(f"{key}.bias", (name, "bias"), SAME))
+        entries += linear_table(key, (name,))
     return entries
 
 

@@ -139,7 +139,9 @@ def filled_twin(trees, **fields):
         "has_affect": False,
     }
     sizes = usual | SMALL | fields
-    twin = Ensemble(sizes, sizes["num_expressions"])
+    names = [f"class {i}" for i in range(sizes["num_expressions"])]
+    plain = {"channel_order": "rgb", "mean": [0.0], "deviation": [1.0]}
+    twin = Ensemble({"architecture": sizes, "expression_names": names, "preprocessing": plain})
     parts = (twin.base, *twin.branches)
     for state_dict, part in zip(torch_from_esr(trees).values(), parts, strict=True):
         assert list(state_dict) == list(part.state_dict())
@@ -158,6 +160,7 @@ def assert_same_outputs(ours, theirs):
 @pytest.mark.parametrize("fields", [{}, PLAIN], ids=["diversified", "plain"])
 def test_the_ensemble_in_both_modes_with_gradients_and_averages(fields):
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
+    fields = fields | {"num_branches": 2}
     definitions, trees = small_tree(**fields)
     twin = filled_twin(trees, **fields)
     images = small_images()

@@ -296,9 +296,17 @@ def test_the_twin_loads_an_export(tmp_path, state_dicts):
     write_torch_files(tmp_path, state_dicts, own_files(state_dicts), suffix=FILE_SUFFIX)
     found = esr_architecture(state_dicts)
     architecture = found.architecture | {"branch_padded_layers": [1, 2, 3, 4]}
-    described = {"architecture": architecture, "expression_names": list("abcde")}
+    preprocessing = {"channel_order": "bgr", "mean": [0.5], "deviation": [0.25, 0.5, 1.0]}
+    described = {
+        "architecture": architecture,
+        "expression_names": list("abcde"),
+        "preprocessing": preprocessing,
+    }
     (tmp_path / "model.json").write_text(json.dumps(described))
     ensemble = load_ensemble(tmp_path)
-    logits = ensemble(torch.zeros(2, 3, 26, 26)).logits
-    assert logits.shape == (3, 2, 5) and not ensemble.training
+    assert not ensemble.training
+    images = torch.rand(2, 3, 26, 26)
+    seen = (images[:, [2, 1, 0]] - 0.5) / torch.tensor([0.25, 0.5, 1.0]).reshape(1, 3, 1, 1)
+    expected = [branch(ensemble.base(seen)).logits for branch in ensemble.branches]
+    torch.testing.assert_close(ensemble(images).logits, torch.stack(expected))
     assert vote(torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])).tolist() == [0]

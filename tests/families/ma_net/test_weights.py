@@ -197,15 +197,20 @@ def test_weights_of_something_else_are_named(state_dicts, key, shape, message):
 
 def test_the_twin_loads_an_export(tmp_path, state_dicts):
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.families.ma_net.twin import load_network
+    from tdgan_jax.families.ma_net.twin import load_recogniser
 
     write_torch_files(tmp_path, state_dicts, FILE_STEMS)
-    architecture = ma_net_architecture(state_dicts).architecture
-    described = {"architecture": architecture, "expression_names": list("abcde")}
+    described = {
+        "architecture": ma_net_architecture(state_dicts).architecture,
+        "expression_names": list("abcde"),
+        "preprocessing": {"channel_order": "bgr", "mean": [0.5], "deviation": [0.25]},
+    }
     (tmp_path / "model.json").write_text(json.dumps(described))
-    network = load_network(tmp_path)
-    assert network(torch.zeros(2, 3, 64, 64)).local_logits.shape == (2, 5)
-    assert not network.training
+    recogniser = load_recogniser(tmp_path)
+    assert not recogniser.training
+    images = torch.rand(2, 3, 64, 64)
+    expected = recogniser.network((images.flip(1) - 0.5) / 0.25)
+    torch.testing.assert_close(recogniser(images), expected)
     read = read_state_dict(tmp_path / "ma_net.pkl")
-    for key, value in network.state_dict().items():
+    for key, value in recogniser.network.state_dict().items():
         np.testing.assert_array_equal(read[key], value, err_msg=key)
