@@ -11,7 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import Initializer, linear, max_along, uniform_fan_in
+from tdgan_jax.networks.layers import (
+    Initializer,
+    global_max_pool,
+    linear,
+    max_along,
+    uniform_fan_in,
+)
 
 SPATIAL_KERNEL_SIZE = 7
 SPATIAL_MOMENTUM = 0.01
@@ -49,8 +55,7 @@ class ChannelGate(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Attention `[N, C]` of `[N, H, W, C]`."""
         mean = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
-        positions = x.reshape(x.shape[0], -1, x.shape[-1])
-        maximum = max_along(positions, 1).astype(jnp.float32)
+        maximum = global_max_pool(x).astype(jnp.float32)
         pooled = jnp.stack([mean, maximum])  # [2, N, C]
         scores = self.excite(nnx.relu(self.squeeze(pooled)))
         return nnx.sigmoid(jnp.sum(scores, axis=0, dtype=jnp.float32))

@@ -180,12 +180,8 @@ def average_pool_2x2(x: jax.Array) -> jax.Array:
     return windows.mean(axis=(2, 4))
 
 
-@jax.custom_vjp
 def global_max_pool(x: jax.Array) -> jax.Array:
     """Largest value of each channel; the first place that has it takes the gradient.
-
-    The gradient of `max` compares the maximum with values that the compiler may have computed
-    anew, rounded otherwise: where none is equal, it divides by 0.
 
     Args:
         x: `[N, H, W, C]`.
@@ -193,24 +189,7 @@ def global_max_pool(x: jax.Array) -> jax.Array:
     Returns:
         `[N, C]`.
     """
-    return x.max(axis=(1, 2))
-
-
-def _global_max_pool_forward(x: jax.Array):
-    batch, height, width, channels = x.shape
-    place = x.reshape(batch, height * width, channels).argmax(axis=1)
-    return global_max_pool(x), (place, (height, width))
-
-
-def _global_max_pool_backward(kept, gradient: jax.Array):
-    place, (height, width) = kept
-    batch, channels = place.shape
-    places = jnp.arange(height * width).reshape(1, -1, 1)
-    spread = jnp.where(places == place[:, None], gradient[:, None], 0.0)
-    return (spread.astype(gradient.dtype).reshape(batch, height, width, channels),)
-
-
-global_max_pool.defvjp(_global_max_pool_forward, _global_max_pool_backward)
+    return max_along(x.reshape(x.shape[0], -1, x.shape[-1]), 1)
 
 
 def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array, *, dtype: Any = None) -> jax.Array:
