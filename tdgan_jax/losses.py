@@ -5,8 +5,13 @@ and correspondingly more elsewhere. Images are `[N, H, W, C]`, features likewise
 logits `[N, classes]`.
 """
 
+from functools import cache
+from itertools import combinations
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -207,3 +212,142 @@ def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
     """Sum over the examples of the whole batch."""
     total = values.sum(axis=0)
     return total if axis_name is None else jax.lax.psum(total, axis_name)
+
+
+DIVERSITY_CHOICES = {
+    "diagonal": ("zero", "unit"),
+    "term": ("det", "direct", "logdet"),
+    "reduction": ("sum", "mean"),
+}
+# 2^R products a row: 16 features take half a million.
+MOST_DIVERSE_FEATURES = 16
+# Below it a float32 determinant of similarities, which are at most 1, is rounding alone.
+SMALLEST_DETERMINANT = 1e-6
+
+
+class Diversity(NamedTuple):
+    """How alike features of several branches may be; the defaults are the released program's.
+
+    Source: Heidari and Iosifidis 2022, arXiv:2210.09381; spec ESR and MA-Net, Part B. Released,
+    the similarity of features to themselves is 0, and minimising the loss of three or nine branches
+    draws these together; a diagonal of 1 pushes them apart for any number. Summed over the
+    positions, the differences of freshly initialised networks leave similarities of 1e-8 to 1e-46,
+    at which no term acts. Meaned, the logarithm with a diagonal of 1 acts from the start: for nine
+    new branches the gradient of its spatial term has the length 1.5, that of the determinant 0.01.
+
+    Attributes:
+        diagonal: Similarity of a feature to itself: `"zero"` or `"unit"`.
+        term: `"det"`: minus the determinant of the similarities; `"direct"`: their sum; `"logdet"`:
+            minus the logarithm of the determinant, which has no gradient where it is below
+            `SMALLEST_DETERMINANT`.
+        gamma: Factor of the squared differences.
+        reduction: `"sum"` or `"mean"` of the squared differences over the positions.
+    """
+
+    diagonal: str = "zero"
+    term: str = "det"
+    gamma: float = 10.0
+    reduction: str = "sum"
+
+
+def diversity_loss(
+    features: jax.Array,
+    weight: jax.Array,
+    options: Diversity,
+    *,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """What alike features of several branches cost (spec ESR and MA-Net, Part B).
+
+    Its gradient is finite for similarities of any size: no determinant is divided by.
+
+    Args:
+        features: `[R, N, ...]`, one feature a branch and example.
+        weight: `[N]`.
+        options: What is computed.
+        axis_name: Mapped axis whose devices hold parts of one batch, over which similarities are
+            meaned before the determinant is taken; None: this device's examples are the batch.
+
+    Raises:
+        ValueError: If an option is unknown, or there are more features than a determinant takes.
+    """
+    similarities = feature_similarities(features, weight, options, axis_name=axis_name)
+    if options.term == "direct":
+        return jnp.sum(similarities)
+    value = determinant(similarities)
+    if options.term == "det":
+        return -value
+    return -jnp.log(jnp.maximum(value, SMALLEST_DETERMINANT))
+
+
+def feature_similarities(
+    features: jax.Array,
+    weight: jax.Array,
+    options: Diversity,
+    *,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Mean similarity in [0, 1] of each two branches' features, S of spec Part B.
+
+    Args:
+        features: As in `diversity_loss`, as for the other arguments.
+        weight: `[N]`.
+        options: All but the term counts.
+        axis_name: As in `diversity_loss`.
+
+    Returns:
+        float32 `[R, R]`, symmetric, the diagonal as the options say.
+
+    Raises:
+        ValueError: If an option is unknown.
+    """
+    for name, known in DIVERSITY_CHOICES.items():
+        if getattr(options, name) not in known:
+            raise ValueError(f"{name} is {getattr(options, name)!r}; known: {', '.join(known)}")
+    count, batch = features.shape[:2]
+    flat = features.reshape(count, batch, -1).astype(jnp.float32)
+    squares = jnp.square(flat[:, None] - flat[None])  # [R, R, N, positions]
+    distances = squares.sum(axis=-1) if options.reduction == "sum" else squares.mean(axis=-1)
+    similarities = jnp.mean(weight.reshape(1, 1, -1) * jnp.exp(-options.gamma * distances), axis=-1)
+    if axis_name is not None:
+        similarities = jax.lax.pmean(similarities, axis_name)
+    itself = 1.0 if options.diagonal == "unit" else 0.0
+    return jnp.where(jnp.eye(count, dtype=bool), itself, similarities)
+
+
+def determinant(matrix: jax.Array) -> jax.Array:
+    """Determinant without a division, so that its gradient is finite where there is no inverse.
+
+    Expanded along the rows: minors of the first k rows and each k columns are made of those of the
+    first k - 1. Float32 loses a few of its last bits at nine rows (1e-6 of the value).
+
+    Args:
+        matrix: `[R, R]`.
+
+    Raises:
+        ValueError: If R is above `MOST_DIVERSE_FEATURES`.
+    """
+    size = matrix.shape[0]
+    if size > MOST_DIVERSE_FEATURES:
+        raise ValueError(
+            f"a determinant of {size} features takes too long; {MOST_DIVERSE_FEATURES} are the "
+            "most, the term 'direct' takes any number"
+        )
+    minors = jnp.ones((1,), matrix.dtype)
+    for row, (columns, rests) in enumerate(_expansion(size)):
+        signs = (-1.0) ** (row + np.arange(row + 1))
+        minors = (matrix[row][columns] * minors[rests]) @ jnp.asarray(signs, matrix.dtype)
+    return minors[0]
+
+
+@cache
+def _expansion(size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each number k of rows: each choice of k columns, and the choices without one of them."""
+    steps = []
+    places: dict[tuple[int, ...], int] = {(): 0}
+    for count in range(1, size + 1):
+        choices = list(combinations(range(size), count))
+        rests = [[places[c[:i] + c[i + 1 :]] for i in range(count)] for c in choices]
+        steps.append((np.array(choices), np.array(rests)))
+        places = {choice: place for place, choice in enumerate(choices)}
+    return steps

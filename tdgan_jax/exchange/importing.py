@@ -72,8 +72,13 @@ def import_weights(
     say("reading")
     family = family_named(family_name).stored()
     described = _description_beside(source, family_name)
+    notes: list[str] = []
     state_dicts = read_networks(
-        source, stems=family.stems, prefixes=family.prefixes, optional=family.optional
+        source,
+        stems=family.stems,
+        prefixes=family.prefixes,
+        optional=family.optional,
+        say=notes.append,
     )
     found = family.find_architecture(state_dicts)
     if described is not None:
@@ -81,6 +86,7 @@ def import_weights(
         description, assumptions = described, []
     else:
         description, assumptions = _description_of(found, family_name, family, labels)
+    assumptions = [*notes, *assumptions]
     if labels is not None:
         names = _checked_names(labels, found.num_expressions)
         description = description._replace(expression_names=names)

@@ -26,6 +26,89 @@ def uniform_fan_in(fan_in: int) -> Initializer:
     return init
 
 
+def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+    """Linear layer, kernel and bias initialised as PyTorch does."""
+    init = uniform_fan_in(in_features)
+    return nnx.Linear(in_features, out_features, kernel_init=init, bias_init=init, rngs=rngs)
+
+
+def max_pool_2x2(x: jax.Array) -> jax.Array:
+    """Halves height and width by the maximum of 2x2 windows; an odd last row or column is lost.
+
+    The first of equal elements takes the gradient, as in PyTorch. Written as is
+    `max_pool_3x3_stride_2`, and for the same reasons.
+
+    Args:
+        x: `[N, H, W, C]`.
+
+    Returns:
+        `[N, H // 2, W // 2, C]`.
+    """
+    height, width = (size - size % 2 for size in x.shape[1:3])
+    # Columns first: of equal elements in both rows the upper one is the first.
+    return _max_of_pairs(_max_of_pairs(x[:, :height, :width], 2), 1)
+
+
+def _pairs(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Elements 0, 2, 4 ... and elements 1, 3, 5 ... along an axis of even size."""
+    pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+    even, odd = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2))
+    return even, odd
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_of_pairs(x: jax.Array, axis: int) -> jax.Array:
+    return jnp.maximum(*_pairs(x, axis))
+
+
+def _max_of_pairs_forward(x: jax.Array, axis: int):
+    return _max_of_pairs(x, axis), x
+
+
+def _max_of_pairs_backward(axis: int, x: jax.Array, gradient: jax.Array):
+    even, odd = _pairs(x, axis)
+    to_even = even >= odd
+    parts = [jnp.where(to_even, gradient, 0.0), jnp.where(to_even, 0.0, gradient)]
+    return (jnp.stack(parts, axis=axis + 1).reshape(x.shape),)
+
+
+_max_of_pairs.defvjp(_max_of_pairs_forward, _max_of_pairs_backward)
+
+
+def max_along(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum over one axis, whose first of equal elements takes the gradient, as in PyTorch.
+
+    The gradient goes by the place of the maximum. That of `jnp.max` divides by the number of
+    elements that equal it, which is 0 where XLA has computed the input twice with other rounding:
+    seen as NaN on the CPU backend where the input comes out of a batch norm.
+
+    Args:
+        x: Any shape.
+        axis: At least 0.
+    """
+    maximum: jax.Array = _max_along(x, axis)
+    return maximum
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_along(x: jax.Array, axis: int) -> jax.Array:
+    return _max_along_forward(x, axis)[0]
+
+
+def _max_along_forward(x: jax.Array, axis: int):
+    place = jnp.argmax(x, axis=axis, keepdims=True)
+    return jnp.take_along_axis(x, place, axis=axis).squeeze(axis), (place, x)
+
+
+def _max_along_backward(axis: int, kept, gradient: jax.Array):
+    place, x = kept
+    is_there = jax.lax.broadcasted_iota(place.dtype, x.shape, axis) == place
+    return (jnp.where(is_there, jnp.expand_dims(gradient, axis), 0.0),)
+
+
+_max_along.defvjp(_max_along_forward, _max_along_backward)
+
+
 def max_pool_3x3_stride_2(x: jax.Array) -> jax.Array:
     """Halves height and width by the maximum of 3x3 windows.
 
@@ -45,8 +128,7 @@ def max_pool_3x3_stride_2(x: jax.Array) -> jax.Array:
 
 def _even_odd_next(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Elements 0, 2, 4 ..., elements 1, 3, 5 ..., and elements 2, 4 ... with -inf at the end."""
-    pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-    even, odd = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2))
+    even, odd = _pairs(x, axis)
     return even, odd, _shifted(even, axis, by=-1, fill=-jnp.inf)
 
 
@@ -98,12 +180,8 @@ def average_pool_2x2(x: jax.Array) -> jax.Array:
     return windows.mean(axis=(2, 4))
 
 
-@jax.custom_vjp
 def global_max_pool(x: jax.Array) -> jax.Array:
     """Largest value of each channel; the first place that has it takes the gradient.
-
-    The gradient of `max` compares the maximum with values that the compiler may have computed
-    anew, rounded otherwise: where none is equal, it divides by 0.
 
     Args:
         x: `[N, H, W, C]`.
@@ -111,24 +189,7 @@ def global_max_pool(x: jax.Array) -> jax.Array:
     Returns:
         `[N, C]`.
     """
-    return x.max(axis=(1, 2))
-
-
-def _global_max_pool_forward(x: jax.Array):
-    batch, height, width, channels = x.shape
-    place = x.reshape(batch, height * width, channels).argmax(axis=1)
-    return global_max_pool(x), (place, (height, width))
-
-
-def _global_max_pool_backward(kept, gradient: jax.Array):
-    place, (height, width) = kept
-    batch, channels = place.shape
-    places = jnp.arange(height * width).reshape(1, -1, 1)
-    spread = jnp.where(places == place[:, None], gradient[:, None], 0.0)
-    return (spread.astype(gradient.dtype).reshape(batch, height, width, channels),)
-
-
-global_max_pool.defvjp(_global_max_pool_forward, _global_max_pool_backward)
+    return max_along(x.reshape(x.shape[0], -1, x.shape[-1]), 1)
 
 
 def conv_transpose_4x4_stride_2(x: jax.Array, kernel: jax.Array, *, dtype: Any = None) -> jax.Array:

@@ -3,12 +3,14 @@
 A folder holds either one file a network, named by its stem, or one file for all networks, whose
 keys begin with the network's module prefix. Reading is safe whatever a file holds: tensors only,
 nothing in a pickle is run.
+
+Checkpoints of training programs are read too: the state dict that one holds under `state_dict` or
+`model` is taken, whatever stands beside it, and the `module.` before the keys of a network that was
+trained on several devices is left out.
 """
 
-import pickle
-import re
-import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,20 @@ import safetensors.numpy
 from tdgan_jax.errors import UserError
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.torch_weights.optional_packages import require_torch
+from tdgan_jax.torch_weights.skipping import Skipped, load_skipping, refers_to
 
-TORCH_SUFFIXES = (".pkl", ".pth", ".pt")
+TORCH_SUFFIXES = (".pkl", ".pth", ".pt", ".tar")  # .pth.tar, too
 SAFETENSORS_SUFFIX = ".safetensors"
 SUFFIXES = (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX)
 COMBINED_STEM = "weights"  # of the one file that we write
+WRAPPERS = ("state_dict", "model")
+DATA_PARALLEL_PREFIX = "module."
+
+Say = Callable[[str], None]
+
+
+def _say_nothing(note: str) -> None:
+    del note
 
 
 def read_networks(
@@ -34,6 +45,7 @@ def read_networks(
     prefixes: Mapping[str, str],
     optional: Collection[str] = (),
     entry: str | None = None,
+    say: Say = _say_nothing,
 ) -> Mapping[str, StateDict]:
     """Reads the state dicts of all networks.
 
@@ -43,6 +55,7 @@ def read_networks(
         prefixes: Network name to its module prefix in a file for all.
         optional: Networks that a model need not have.
         entry: As of `read_state_dict`.
+        say: As of `read_state_dict`.
 
     Returns:
         Network name to state dict, without the optional ones that are not there.
@@ -50,22 +63,21 @@ def read_networks(
     Raises:
         UserError: If files are missing, ambiguous, unreadable or hold something else.
     """
+    read = partial(read_state_dict, entry=entry, say=say)
     if source.is_file():
-        return _divided(source, prefixes, optional, entry)
+        return _divided(source, prefixes, optional, read)
     if not source.is_dir():
         raise UserError(f"there is no file or folder {source}")
     files = sorted(path for path in source.iterdir() if path.suffix in SUFFIXES)
-    own = {name: [path for path in files if path.stem == stem] for name, stem in stems.items()}
+    own = {name: [path for path in files if _stem(path) == stem] for name, stem in stems.items()}
     twice = [paths for paths in own.values() if len(paths) > 1]
     if twice:
         raise UserError(f"{source} holds {' and '.join(p.name for p in twice[0])}; keep one")
     absent = [name for name, paths in own.items() if not paths and name not in optional]
     if not absent:
-        return {
-            name: read_state_dict(paths[0], entry=entry) for name, paths in own.items() if paths
-        }
+        return {name: read(paths[0]) for name, paths in own.items() if paths}
     if len(files) == 1 and not any(own.values()):
-        return _divided(files[0], prefixes, optional, entry)
+        return _divided(files[0], prefixes, optional, read)
     missing = ", ".join(f"{stems[name]}.pkl" for name in absent)
     raise UserError(
         f"{source} holds no {missing} (nor .pth, .pt or .safetensors) and no single file for all "
@@ -73,11 +85,18 @@ def read_networks(
     )
 
 
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".tar")).stem
+
+
 def _divided(
-    path: Path, prefixes: Mapping[str, str], optional: Collection[str], entry: str | None
+    path: Path,
+    prefixes: Mapping[str, str],
+    optional: Collection[str],
+    read: Callable[[Path], StateDict],
 ) -> Mapping[str, StateDict]:
     divided: dict[str, dict[str, np.ndarray]] = {name: {} for name in prefixes}
-    for key, value in read_state_dict(path, entry=entry).items():
+    for key, value in read(path).items():
         owner = next((name for name, prefix in prefixes.items() if key.startswith(prefix)), None)
         if owner is None:
             raise UserError(
@@ -88,13 +107,17 @@ def _divided(
     return {name: found for name, found in divided.items() if found or name not in optional}
 
 
-def read_state_dict(path: Path, *, entry: str | None = None) -> dict[str, np.ndarray]:
+def read_state_dict(
+    path: Path, *, entry: str | None = None, say: Say = _say_nothing
+) -> dict[str, np.ndarray]:
     """Reads one file of tensors.
 
     Args:
         path: The file.
         entry: Key under which a training program's checkpoint in PyTorch's format holds the state
-            dict beside other things; a file without it is taken to hold the state dict itself.
+            dict beside other things, besides `WRAPPERS`; a file without any of them is taken to
+            hold the state dict itself.
+        say: Told in a sentence each what was left out: the rest of a checkpoint, a prefix.
 
     Raises:
         UserError: If it is unreadable, damaged, or holds anything but tensors of numbers.
@@ -102,14 +125,21 @@ def read_state_dict(path: Path, *, entry: str | None = None) -> dict[str, np.nda
     try:
         if path.suffix == SAFETENSORS_SUFFIX:
             with safetensors.safe_open(path, framework="numpy") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}
-        return _read_torch(path, entry)
+                state_dict = {key: file.get_tensor(key) for key in file.keys()}
+        else:
+            state_dict = _read_torch(path, entry, say)
     except UserError:
         raise
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
     except Exception as error:  # Both readers raise almost anything on damaged data.
         raise UserError(f"{path} is damaged or no file of weights") from error
+    while state_dict and all(key.startswith(DATA_PARALLEL_PREFIX) for key in state_dict):
+        say(f"{path.name}: the {DATA_PARALLEL_PREFIX!r} before each key is left out")
+        state_dict = {
+            key.removeprefix(DATA_PARALLEL_PREFIX): value for key, value in state_dict.items()
+        }
+    return state_dict
 
 
 def read_tensor(path: Path) -> np.ndarray:
@@ -119,7 +149,7 @@ def read_tensor(path: Path) -> np.ndarray:
         UserError: If it is unreadable, damaged, or holds anything else.
     """
     try:
-        tensor = _loaded(path)
+        tensor = load_skipping(path)
     except UserError:
         raise
     except Exception as error:  # as of read_state_dict
@@ -130,29 +160,29 @@ def read_tensor(path: Path) -> np.ndarray:
     return array
 
 
-def _read_torch(path: Path, entry: str | None) -> dict[str, np.ndarray]:
-    loaded = _loaded(path)
-    if entry is not None and isinstance(loaded, Mapping) and entry in loaded:
-        loaded = loaded[entry]
+def _read_torch(path: Path, entry: str | None, say: Say) -> dict[str, np.ndarray]:
+    loaded = load_skipping(path)
+    if isinstance(loaded, Mapping):
+        loaded = _unwrapped(path, loaded, entry, say)
+    if isinstance(loaded, Skipped):
+        raise refers_to(path, loaded.path)
     if not isinstance(loaded, Mapping) or not loaded:
         raise UserError(f"{path} holds no state dict; save it as torch.save(network.state_dict())")
     return {_checked_key(path, key): _array(path, key, value) for key, value in loaded.items()}
 
 
-def _loaded(path: Path) -> Any:
-    """What a file in PyTorch's format holds, if that is tensors and plain values."""
-    torch = require_torch(f"reading {path.name}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an unusual pickle; it is read safely or refused
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it refers to {named[1]}" if named else "it is damaged, or no file of weights"
-        raise UserError(
-            f"{path} is not read: {what}; only plain state dicts are, since other pickles can "
-            "run programs"
-        ) from error
+def _unwrapped(path: Path, loaded: Mapping, entry: str | None, say: Say) -> Any:
+    """The state dict of a checkpoint; anything else as it is."""
+    for wrapper in (*([] if entry is None else [entry]), *WRAPPERS):
+        inner = loaded.get(wrapper)
+        if isinstance(inner, Mapping | Skipped):
+            beside = ", ".join(str(key) for key in loaded if key != wrapper)
+            say(
+                f"{path.name}: the weights are its {wrapper!r}"
+                + (f"; left out: {beside}" if beside else "")
+            )
+            return inner
+    return loaded
 
 
 def _checked_key(path: Path, key: Any) -> str:
@@ -162,6 +192,8 @@ def _checked_key(path: Path, key: Any) -> str:
 
 
 def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
+    if isinstance(tensor, Skipped):
+        raise refers_to(path, tensor.path)
     array = _plain_array(tensor)
     if array is None:
         raise UserError(f"{path} holds no state dict: {key!r} is not a plain tensor of numbers")
@@ -198,21 +230,26 @@ def to_tensors(state_dict: StateDict) -> dict[str, Any]:
 
 
 def write_torch_files(
-    folder: Path, state_dicts: Mapping[str, StateDict], stems: Mapping[str, str]
+    folder: Path,
+    state_dicts: Mapping[str, StateDict],
+    stems: Mapping[str, str],
+    *,
+    suffix: str = ".pkl",
 ) -> None:
-    """Writes one file `STEM.pkl` a network, as `torch.save(network.state_dict(), ...)` does.
+    """Writes one file a network, as `torch.save(network.state_dict(), ...)` does.
 
     Args:
         folder: An existing folder.
         state_dicts: Network name to state dict.
         stems: Network name to the stem of its file.
+        suffix: Of the files, one of `TORCH_SUFFIXES`.
 
     Raises:
         UserError: If PyTorch is missing or a file cannot be written.
     """
     torch = require_torch("PyTorch's format")
     for name, state_dict in state_dicts.items():
-        path = folder / f"{stems[name]}.pkl"
+        path = folder / f"{stems[name]}{suffix}"
         try:
             torch.save(to_tensors(state_dict), path)
         except (OSError, RuntimeError) as error:

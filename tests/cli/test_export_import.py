@@ -303,6 +303,19 @@ def test_old_files_and_other_suffixes_are_imported(weights, torch_export, tmp_pa
         assert exported[key].tobytes() == value.tobytes(), key
 
 
+def test_a_checkpoint_of_several_devices_is_imported_and_said(
+    weights, torch_export, tmp_path, capfd
+):
+    state_dict = torch.load(weights / "dec.pkl", weights_only=True)
+    prefixed = {f"module.{key}": value for key, value in state_dict.items()}
+    torch.save({"epoch": 9, "model": prefixed}, weights / "dec.pkl")
+    assert import_tdgan(weights, tmp_path / "m") == 0
+    assert capfd.readouterr().out.splitlines()[1:3] == [
+        "  assumed: dec.pkl: the weights are its 'model'; left out: epoch",
+        "  assumed: dec.pkl: the 'module.' before each key is left out",
+    ]
+
+
 def test_labels_are_taken_by_name_and_checked(weights, torch_export, tmp_path, capfd):
     labels = "happy,sad,angry,neutral,surprise,smirk,fear"
     assert import_tdgan(weights, tmp_path / "m", "--labels", labels) == 0

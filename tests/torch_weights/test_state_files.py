@@ -102,6 +102,28 @@ class Touch:
         return pathlib.Path.touch, (self.path,)
 
 
+def make(path):
+    path.touch()
+
+
+class Link:
+    """The same, by a function that a pickle names directly."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return make, (self.path,)
+
+
+class Recorder:
+    """As training programs keep them in their checkpoints."""
+
+    def __init__(self):
+        self.epoch_losses = np.zeros((20, 2), np.float32)
+        self.notes = {"best": [0.5, {1, 2}], "path": pathlib.PurePosixPath("a/b")}
+
+
 def malicious_files(folder, marker):
     """The ways in which such a pickle reaches a user; gives their paths."""
     paths = [folder / f"{name}.pkl" for name in ("plain", "old", "zip", "legacy")]
@@ -133,8 +155,11 @@ def test_nothing_in_a_pickle_is_run(tmp_path):
         [torch.zeros(3)],
         {},
         {1: torch.zeros(3)},
-        {"state_dict": {"a": torch.zeros(3)}},
         {"a": torch.zeros(3), "epoch": 7},
+        {"state_dict": torch.zeros(3), "epoch": 7},
+        {"state_dict": {}, "epoch": 7},
+        {"state_dict": {"a": 3.5}},
+        {"weights": {"a": torch.zeros(3)}},
         {"a": torch.zeros(3).to_sparse()},
         {"a": torch.zeros(3, dtype=torch.complex64)},
         # 4 bytes in the file, 4 TB when used.
@@ -145,6 +170,102 @@ def test_other_content_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "a.pkl")
     with pytest.raises(UserError, match="a.pkl holds no state dict"):
         read_state_dict(tmp_path / "a.pkl")
+
+
+def test_a_folder_with_one_checkpoint_is_read(tmp_path):
+    combined = {
+        f"module.{PREFIXES[name]}{key}": torch.from_numpy(value)
+        for name, state_dict in STATE_DICTS.items()
+        for key, value in state_dict.items()
+    }
+    torch.save({"model": combined}, tmp_path / "best.pth.tar")
+    notes = []
+    read_back = read_networks(tmp_path, stems=STEMS, prefixes=PREFIXES, say=notes.append)
+    assert_same(read_back)
+    assert notes == [
+        "best.pth.tar: the weights are its 'model'",
+        "best.pth.tar: the 'module.' before each key is left out",
+    ]
+
+
+def test_two_suffixes_are_no_part_of_a_networks_name(tmp_path):
+    write_torch_files(tmp_path, STATE_DICTS, STEMS, suffix=".pth.tar")
+    assert {path.name for path in tmp_path.iterdir()} == {"One.pth.tar", "Two.pth.tar"}
+    assert_same(read(tmp_path))
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_the_rest_of_a_checkpoint_is_not_looked_at(tmp_path, is_zip):
+    marker = tmp_path / "it_ran"
+    weights = STATE_DICTS["first"]["a.weight"]
+    checkpoint = {
+        "epoch": 7,
+        "state_dict": {"a": torch.from_numpy(weights)},
+        "best_acc": torch.zeros(1),
+        "recorder": Recorder(),
+        "hook": Link(marker),
+        "kept": {"further": [Link(marker), Recorder()]},
+    }
+    path = tmp_path / "checkpoint.pth"
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=is_zip)
+    notes = []
+    read_back = read_state_dict(path, say=notes.append)
+    np.testing.assert_array_equal(read_back["a"], weights)
+    assert list(read_back) == ["a"]
+    assert notes == [
+        "checkpoint.pth: the weights are its 'state_dict'; left out: epoch, best_acc, recorder, "
+        "hook, kept"
+    ]
+    assert not marker.exists()
+    torch.load(path, weights_only=False)  # The file does what it is said to do.
+    assert marker.exists()
+
+
+def test_a_checkpoint_that_calls_what_it_makes_is_refused(tmp_path):
+    marker = tmp_path / "it_ran"
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "b": Touch(marker)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="a.pth is not read: it refers to pathlib"):
+        read_state_dict(tmp_path / "a.pth")
+    assert not marker.exists()
+
+
+def test_a_checkpoint_of_a_whole_network_is_refused_by_its_class(tmp_path):
+    for name in ("model", "state_dict"):
+        torch.save({"epoch": 1, name: Recorder()}, tmp_path / "a.pth")
+        with pytest.raises(UserError, match=r"a.pth is not read: it refers to .*\.Recorder; only"):
+            read_state_dict(tmp_path / "a.pth")
+
+
+def test_a_state_dict_with_an_object_is_refused_by_its_class(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1), "b": Recorder()}}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a.pth is not read: it refers to .*\.Recorder; only"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_a_checkpoint_that_names_many_classes_is_refused(tmp_path):
+    kinds = [type(f"Kind{i}", (), {"__module__": __name__}) for i in range(40)]
+    for kind in kinds:
+        setattr(sys.modules[__name__], kind.__name__, kind)
+    objects = [kind() for kind in kinds]
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "objects": objects}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="a.pth is not read: it refers to .*Kind32"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_nothing_stays_trusted_after_reading(tmp_path):
+    before = set(torch.serialization.get_safe_globals())
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "b": Recorder()}, tmp_path / "a.pth")
+    read_state_dict(tmp_path / "a.pth")
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_safetensors_of_several_devices_are_read(tmp_path):
+    path = tmp_path / "a.safetensors"
+    safetensors.numpy.save_file({"module.module.a": np.ones(2, np.float32)}, path)
+    assert list(read_state_dict(path)) == ["a"]
+    both = {"module.a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
+    safetensors.numpy.save_file(both, path)
+    assert set(read_state_dict(path)) == {"module.a", "b"}
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".safetensors"])

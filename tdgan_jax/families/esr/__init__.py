@@ -1,0 +1,1 @@
+"""ESR, ensembles with shared representations, plain and with diversified features."""
