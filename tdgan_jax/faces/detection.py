@@ -242,6 +242,16 @@ def _in_photograph(
     return sorted(faces, key=lambda face: -face.area_px)
 
 
+def warm_up() -> None:
+    """Loads the weights, and compiles those programs that every photograph needs."""
+    weights = _device_weights()
+    for network, size_px, batch_size in (
+        (_run_r_net, R_NET_SIZE_PX, R_NET_BATCH_SIZE),
+        (_run_o_net, O_NET_SIZE_PX, O_NET_BATCH_SIZE),
+    ):
+        network(weights, np.zeros((batch_size, size_px, size_px, 3), np.float32))
+
+
 def p_net_batch_size() -> int:
     """How many canvases P-Net is shown at a time.
 
