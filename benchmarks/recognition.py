@@ -35,10 +35,10 @@ from tdgan_jax.families.stored import ModelDescription, Preprocessing, StoredMod
 from tdgan_jax.families.tdgan.model import TdganModel
 from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
 from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
-from tdgan_jax.inference.faces import whole_picture
+from tdgan_jax.inference.faces import face_search
 from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
-from tdgan_jax.inference.rows import rows_of
+from tdgan_jax.inference.records import row_of
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.state_files import to_tensors
@@ -124,9 +124,16 @@ def _in_batches(function: Recogniser, images: np.ndarray, batch_size: int) -> np
 
 def rows_from_files(model: Any, files: Sequence[str], batch_size: int) -> None:
     """Does what `predict --detect none` does, up to writing the rows."""
-    pictures = read_pictures(named_files(files, ()))
-    for result in recognise(pictures, model, whole_picture, batch_size=batch_size):
-        rows_of(result, model.expression_names)
+    search = face_search("none", None)
+    recognised = recognise(
+        lambda reader: read_pictures(named_files(files, ()), reader),
+        model,
+        search,
+        batch_size=batch_size,
+    )
+    for result in recognised:
+        for record in result.records:
+            row_of(record, model.expression_names)
 
 
 def peak_memory_bytes(model: str, files: Sequence[str], count: int, batch_size: int) -> int:

@@ -1,107 +1,43 @@
 """The Python interface: `tdgan_jax.load(path)` opens a trained model, whatever form it has.
 
 model = tdgan_jax.load("runs/tdgan_synthetic/seed_0")
-labels, probabilities = model.predict(["a.jpg", "b.jpg"])
+table = model.analyse(["party.jpg", "street.jpg"]).to_pandas()  # whole photographs
+labels, probabilities = model.predict(["face_a.png", "face_b.png"])  # faces that are cut out
 images = model.transfer("face.jpg", "expression.jpg")
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tdgan_jax.families.capabilities import Attends, Generates, Model
 
 if TYPE_CHECKING:
-    import jax
-    import numpy as np
+    from tdgan_jax.inference.analysis import Photos
+    from tdgan_jax.inference.records import Records
 
-    from tdgan_jax.families.images import Images
+__all__ = ["Analyses", "Attends", "Generates", "Model", "load"]
 
 
-class Model(Protocol):
-    """A trained model of any family: it recognises expressions.
+class Analyses(Model, Protocol):
+    """What `load` gives: a model that also takes whole photographs."""
 
-    Images are paths, Pillow images, float arrays `[N, H, W, C]` in [0, 1] or uint8 arrays, one or
-    several; they are converted and resized as the model's own recorded preprocessing says. What a
-    caller does wrong is a `UserError`. What only some models can do is asked for:
-    `isinstance(model, tdgan_jax.api.Generates)`.
-    """
+    def analyse(
+        self,
+        photos: "Photos",
+        *,
+        detect: str = "mtcnn",
+        color: str = "rgb",
+        smallest_face: float | None = None,
+    ) -> "Records":
+        """Finds the faces of photographs and recognises them: one record a face.
 
-    @property
-    def expression_names(self) -> "tuple[str, ...]":
-        """Names of the expressions, in the order of the probabilities."""
-        ...
-
-    @property
-    def image_size_px(self) -> int:
-        """Height and width of the model's images, S."""
-        ...
-
-    @property
-    def image_channels(self) -> int:
-        """Channels of the model's images: 1 (gray) or 3."""
-        ...
-
-    @property
-    def face_crop(self) -> "dict[str, Any] | None":
-        """How faces were cut out of photographs for the training, `faces.alignment.CropSettings`.
-
-        None where the training images are as their owner gives them.
+        See `tdgan_jax.inference.analysis.analyse`.
         """
         ...
 
-    def predict(self, images: "Images") -> "tuple[list[str], np.ndarray]":
-        """Recognises the expression of N images: labels, probabilities float32 `[N, C]`."""
-        ...
 
-    def expression_features(self, images: "Images") -> "np.ndarray":
-        """What the expression is read from, float32 `[N, h, w, channels]`."""
-        ...
-
-
-@runtime_checkable
-class Generates(Protocol):
-    """A model that puts the expression of one image on the face of another."""
-
-    def transfer(
-        self,
-        faces: "Images",
-        expressions: "Images",
-        *,
-        noise: "np.ndarray | None" = None,
-        key: "jax.Array | None" = None,
-    ) -> "np.ndarray":
-        """Puts N expressions on N faces: images float32 `[N, S, S, C]` in [0, 1]."""
-        ...
-
-    def interpolate(
-        self,
-        faces: "Images",
-        expressions: "Images",
-        *,
-        num_frames: int,
-        noise: "np.ndarray | None" = None,
-        key: "jax.Array | None" = None,
-    ) -> "np.ndarray":
-        """Moves between two faces or two expressions: float32 `[num_frames, S, S, C]`."""
-        ...
-
-
-@runtime_checkable
-class Attends(Protocol):
-    """A model whose generator attends to parts of an image when it draws."""
-
-    def prepared(self, images: "Images") -> "np.ndarray":
-        """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
-        ...
-
-    def average_faces(self, images: "Images") -> "np.ndarray":
-        """The expressions of images on another face, float32 `[N, S, S, C]` in [0, 1]."""
-        ...
-
-    def attention_maps(self, image: "Images", points: "np.ndarray") -> "np.ndarray":
-        """What points `[Q, 2]` of one image attend to, float32 `[Q, h, w]`."""
-        ...
-
-
-def load(path: str | Path) -> Model:
+def load(path: str | Path) -> Analyses:
     """Opens a trained model.
 
     Everything that it needs is stored with it: architecture, names of the classes, preprocessing.
@@ -119,6 +55,10 @@ def load(path: str | Path) -> Model:
     """
     from tdgan_jax.exchange.opening import open_model
     from tdgan_jax.families.known import family_named
+    from tdgan_jax.inference.analysis import analyse
 
     stored = open_model(path)
-    return family_named(stored.description.family).model(stored)
+    model: Any = family_named(stored.description.family).model(stored)
+    # Bound here: the families know nothing of photographs and of how faces are found in them.
+    model.analyse = MethodType(analyse, model)
+    return model

@@ -12,6 +12,7 @@ from tdgan_jax.cli.model_arguments import (
     progress_bar,
 )
 from tdgan_jax.errors import UsageError
+from tdgan_jax.printing import print_text, printable
 
 _EXAMPLES = """\
 examples:
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.inference.outputs import check_file, check_no_input
 
     check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
-    check_no_input(args.out, [args.image])
+    check_no_input(args.out, [args.image], model=args.model)
 
     import numpy as np
 
@@ -93,5 +94,5 @@ def run(args: argparse.Namespace) -> int:
         (seen,), (drawn,) = model.prepared(face), model.average_faces(face)
         save_png(attention_sheet(seen, drawn, points, maps), args.out)
         bar.update()
-    print(f"wrote {args.out}")
+    print_text(f"wrote {printable(args.out)}")
     return 0

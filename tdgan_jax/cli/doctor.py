@@ -7,6 +7,7 @@ from typing import Any
 
 from tdgan_jax.cli.counts_table import counts_table
 from tdgan_jax.expressions import in_canonical_order
+from tdgan_jax.printing import print_text
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         subject_pattern=args.subject_pattern,
         show_progress=not args.quiet and sys.stderr.isatty(),
     )
-    print(f"{args.source} is a complete source of {args.dataset}")
+    print_text(f"{args.source} is a complete source of {args.dataset}")
     expressions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     people: defaultdict[str, set[str]] = defaultdict(set)
     for image in listed:
@@ -79,5 +80,5 @@ def run(args: argparse.Namespace) -> int:
         else None,
         notes=notes,
     )
-    print("\n".join(table))
+    print_text("\n".join(table))
     return 0

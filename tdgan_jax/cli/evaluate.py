@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.printing import print_text
+
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     """Adds the command's arguments."""
@@ -60,12 +62,12 @@ def run(args: argparse.Namespace) -> int:
         show_progress=not args.quiet and sys.stderr.isatty(),
     )
     if args.json:
-        print(json.dumps(figures))
+        print_text(json.dumps(figures))
         return 0
-    print(folds_table(figures) if run.folds else table(figures))
+    print_text(folds_table(figures) if run.folds else table(figures))
     if run.folds:
         figures = {name: values["pooled"] for name, values in figures.items() if name != "folds"}
-    print("\n".join(["", classes_table(figures), "", *remarks(figures, run.config or {})]))
+    print_text("\n".join(["", classes_table(figures), "", *remarks(figures, run.config or {})]))
     return 0
 
 

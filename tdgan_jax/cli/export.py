@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tdgan_jax.cli.crop_arguments import STYLES
+from tdgan_jax.printing import print_text
 
 _EXAMPLES = """\
 examples:
@@ -74,7 +75,11 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.cli.model_arguments import stage_bar
     from tdgan_jax.cli.train import use_compilation_cache
     from tdgan_jax.exchange.exporting import STAGES, export_model
+    from tdgan_jax.exchange.new_folder import check_new_folder
+    from tdgan_jax.inference.outputs import check_no_overlap
 
+    check_new_folder(args.out, overwrite=args.overwrite)
+    check_no_overlap(args.out, args.model)
     use_compilation_cache()
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:
         parity = export_model(
@@ -86,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             say=say,
         )
-    print(f"exported to {args.out}, compared with what {parity['reloaded_with']} loads")
+    print_text(f"exported to {args.out}, compared with what {parity['reloaded_with']} loads")
     if "tensors" in parity:
-        print(f"  bit-identical tensors: {parity['tensors']} of {parity['tensors']}")
+        print_text(f"  bit-identical tensors: {parity['tensors']} of {parity['tensors']}")
     for output, difference in parity.get("largest_differences", {}).items():
-        print(f"  largest difference of {output.replace('_', ' ')}: {difference:.1e}")
+        print_text(f"  largest difference of {output.replace('_', ' ')}: {difference:.1e}")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tdgan_jax.families.known import NAMES
+from tdgan_jax.printing import print_text
 
 _EXAMPLES = """\
 examples:
@@ -53,7 +54,11 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.cli.interruption import sigterm_cleans_up
     from tdgan_jax.cli.model_arguments import stage_bar
     from tdgan_jax.exchange.importing import STAGES, import_weights
+    from tdgan_jax.exchange.new_folder import check_new_folder
+    from tdgan_jax.inference.outputs import check_no_overlap
 
+    check_new_folder(args.out, overwrite=args.overwrite)
+    check_no_overlap(args.out, args.source)
     labels = None if args.labels is None else args.labels.split(",")
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:
         imported = import_weights(
@@ -61,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
         )
     description = imported.description
     sizes = description.architecture
-    print(
+    print_text(
         f"imported {imported.num_tensors} tensors to {args.out}: {description.family}, "
         f"{sizes['image_size_px']}x{sizes['image_size_px']}x{sizes['image_channels']}, "
         f"{len(description.expression_names)} expressions, {description.num_identities} identities"
     )
     for assumption in imported.assumptions:
-        print(f"  assumed: {assumption}")
+        print_text(f"  assumed: {assumption}")
     return 0

@@ -13,6 +13,7 @@ from tdgan_jax.cli.model_arguments import (
     progress_bar,
 )
 from tdgan_jax.errors import UsageError
+from tdgan_jax.printing import print_text, printable
 
 _EXAMPLES = """\
 examples:
@@ -78,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     check_file(args.out, (".gif",), "--out", overwrite=args.overwrite)
     if args.strip is not None:
         check_file(args.strip, (".png",), "--strip", overwrite=args.overwrite)
-        check_no_input(args.strip, [*args.face, *args.expression])
+    for path in (args.out, args.strip):
+        if path is not None:
+            check_no_input(path, [*args.face, *args.expression], model=args.model)
 
     import jax
 
@@ -105,5 +108,6 @@ def run(args: argparse.Namespace) -> int:
             save_png(animation_strip(seen[0], seen[1:], frames), args.strip)
         write_atomically(args.out, animation)
         bar.update()
-    print(f"wrote {args.out}" if args.strip is None else f"wrote {args.out} and {args.strip}")
+    written = [args.out] if args.strip is None else [args.out, args.strip]
+    print_text(f"wrote {' and '.join(map(printable, written))}")
     return 0

@@ -5,8 +5,8 @@ A command is a file of this package with `add_parser(subparsers)` and `run(args)
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import tdgan_jax
 from tdgan_jax.cli import (
@@ -23,6 +23,14 @@ from tdgan_jax.cli import (
     transfer,
 )
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.printing import (
+    NobodyReads,
+    flush_stdout,
+    forget_stdout,
+    print_text,
+    printable,
+    use_safe_streams,
+)
 
 COMMANDS = (
     prepare,
@@ -39,13 +47,20 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its messages quote what the user wrote."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of all commands.
 
     Returns:
         A parser whose result has the chosen command's `run` as an attribute.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tdgan-jax",
         description="Facial expression recognition by disentanglement (TDGAN, IF-GAN), in JAX.",
         epilog="example: tdgan-jax prepare att_faces --source ~/Downloads/att_faces.zip",
@@ -66,19 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 the work failed, 2 wrong use, 130 interrupted.
     """
+    use_safe_streams()
+    try:
+        code = _run(arguments)
+        flush_stdout()
+        return code
+    except NobodyReads:
+        forget_stdout()
+        return 0
+    except UserError as error:
+        print_text(f"tdgan-jax: {error}", aside=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print_text("tdgan-jax: interrupted", aside=True)
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         args, unknown = build_parser().parse_known_args(arguments)
     except SystemExit as stop:  # argparse has printed its message, or the help.
         return int(stop.code or 0)
-    try:
-        if getattr(args, "takes_overrides", False):
-            args.overrides = train.overrides_from(unknown)
-        elif unknown:
-            raise UsageError(f"unrecognized arguments {' '.join(unknown)}; see --help")
-        return args.run(args)
-    except UserError as error:
-        print(f"tdgan-jax: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("tdgan-jax: interrupted", file=sys.stderr)
-        return 130
+    if getattr(args, "takes_overrides", False):
+        args.overrides = train.overrides_from(unknown)
+    elif unknown:
+        raise UsageError(f"unrecognized arguments {' '.join(unknown)}; see --help")
+    return args.run(args)

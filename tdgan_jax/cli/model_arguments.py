@@ -3,14 +3,16 @@
 import argparse
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.errors import UsageError
+from tdgan_jax.printing import print_text
 
 if TYPE_CHECKING:
     from tdgan_jax.api import Model
-    from tdgan_jax.inference.faces import FaceFinder
+    from tdgan_jax.inference.faces import FaceFinder, FaceSearch
 
 PRETRAINED = "pretrained"
 
@@ -43,8 +45,11 @@ def open_model(args: argparse.Namespace) -> "Model":
     """
     from tdgan_jax import api
     from tdgan_jax.cli.train import use_compilation_cache
+    from tdgan_jax.families.recogniser import WholePhotograph
 
     use_compilation_cache()
+    # Whoever writes --detect none has said that pictures are faces.
+    warnings.simplefilter("ignore", WholePhotograph)
     return api.load(args.model)
 
 
@@ -65,16 +70,31 @@ def generating(model: "Model", args: argparse.Namespace) -> Any:
 
 
 def open_face_finder(args: argparse.Namespace, model: "Model") -> "FaceFinder":
-    """What finds the faces for a model, as `--detect` says.
+    """What finds the faces of a picture for a model, as `--detect` says.
 
     Where they cannot be cut out as the model's training images were, that is said on stderr.
     """
     from tdgan_jax.inference import faces
 
+    _remark_on_crops(args, model)
+    return faces.face_finder(args.detect, model.face_crop)
+
+
+def open_face_search(args: argparse.Namespace, model: "Model") -> "FaceSearch":
+    """The same for several pictures at a time, as `--smallest-face` says."""
+    from tdgan_jax.inference import faces
+
+    _remark_on_crops(args, model)
+    smallest = faces.smallest_face(args.smallest_face)
+    return faces.face_search(args.detect, model.face_crop, smallest)
+
+
+def _remark_on_crops(args: argparse.Namespace, model: "Model") -> None:
+    from tdgan_jax.inference import faces
+
     remark = faces.crop_remark(args.detect, model.face_crop)
     if remark is not None and not args.quiet:
-        print(f"tdgan-jax: {remark}", file=sys.stderr)
-    return faces.face_finder(args.detect, model.face_crop)
+        print_text(f"tdgan-jax: {remark}", aside=True)
 
 
 def progress_bar(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tdgan_jax.cli.counts_table import counts_table
 from tdgan_jax.cli.crop_arguments import add_crop_arguments, cropping_from
 from tdgan_jax.cli.interruption import sigterm_cleans_up
+from tdgan_jax.printing import print_text
 
 if TYPE_CHECKING:
     from tdgan_jax.data.builders import DatasetBuilder
@@ -101,11 +102,11 @@ def run(args: argparse.Namespace) -> int:
                 show_progress=not args.quiet and sys.stderr.isatty(),
             )
     except preparing.AlreadyPrepared as message:
-        print(message)
+        print_text(message)
         return 0
     seconds = time.perf_counter() - start
-    print(f"prepared {builder.info.full_name} in {builder.data_path} ({seconds:.1f} s)")
-    print("\n".join(summary(builder)))
+    print_text(f"prepared {builder.info.full_name} in {builder.data_path} ({seconds:.1f} s)")
+    print_text("\n".join(summary(builder)))
     return 0
 
 

@@ -1,11 +1,11 @@
 """`tdgan-jax report RUN [RUN ...]`: writes the report of a run or compares several."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from tdgan_jax.cli.model_arguments import stage_bar
 from tdgan_jax.errors import UserError
+from tdgan_jax.printing import print_text
 
 _EXAMPLE = """\
 examples:
@@ -53,10 +53,16 @@ def run(args: argparse.Namespace) -> int:
             pictures are asked for and a model or its dataset is missing.
     """
     # Imported here: matplotlib would slow down every other command's start.
+    from tdgan_jax.inference.outputs import check_no_dangling_link, check_no_input
     from tdgan_jax.reports.report import write_report
     from tdgan_jax.runs.folder import REPORT_FILE
 
     own = args.runs[0] / REPORT_FILE
+    if args.out is not None:
+        check_no_dangling_link(args.out)
+        if args.out.resolve() != own.resolve():
+            for folder in args.runs:
+                check_no_input(args.out, (), model=folder)
     if args.out is not None and args.out.is_dir():
         raise UserError(f"{args.out} is a folder; --out takes the name of a file")
     if args.out is not None and args.out.exists() and args.out.resolve() != own.resolve():
@@ -64,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{args.out} exists; add --overwrite to replace it")
     if args.pictures:
         _draw_pictures(args)
-    print(write_report(args.runs, args.out))
+    print_text(write_report(args.runs, args.out))
     return 0
 
 
@@ -78,10 +84,10 @@ def _draw_pictures(args: argparse.Namespace) -> None:
     single = []
     for folder in args.runs:
         if folds := read_run(folder).folds:
-            print(
+            print_text(
                 f"tdgan-jax: {folder} is a cross-validation; pictures are drawn for single folds: "
                 f"tdgan-jax report {folds[0]} --pictures",
-                file=sys.stderr,
+                aside=True,
             )
         else:
             single.append(folder)

@@ -3,13 +3,13 @@
 import argparse
 import contextlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tdgan_jax.cli.interruption import sigterm_cleans_up
 from tdgan_jax.errors import UsageError
+from tdgan_jax.printing import print_text
 from tdgan_jax.processes.membership import from_first, in_turn, is_first, several
 
 EXIT_STOPPED = 143  # 128 + SIGTERM
@@ -127,14 +127,14 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
                 text = summary(train(config, workdir, show_progress=show_progress), workdir)
     except Interrupted as stop:
         if is_first():
-            print(f"{stop}; the same command goes on", file=sys.stderr)
+            print_text(f"{stop}; the same command goes on", aside=True)
         return EXIT_STOPPED
     except KeyboardInterrupt:
         if is_first():
-            print("the same command goes on from the last checkpoint", file=sys.stderr)
+            print_text("the same command goes on from the last checkpoint", aside=True)
         raise
     if show_progress:
-        print(text)
+        print_text(text)
     return 0
 
 

@@ -11,6 +11,7 @@ from tdgan_jax.cli.model_arguments import (
     open_model,
     progress_bar,
 )
+from tdgan_jax.printing import print_text, printable
 
 _EXAMPLES = """\
 examples:
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.inference.outputs import check_file, check_no_input
 
     check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
-    check_no_input(args.out, [*args.face, *args.expression])
+    check_no_input(args.out, [*args.face, *args.expression], model=args.model)
 
     import jax
     import numpy as np
@@ -88,5 +89,5 @@ def run(args: argparse.Namespace) -> int:
         seen = in_model_size([*faces, *expressions], model)
         sheet = transfer_grid(seen[: len(faces)], seen[len(faces) :], generated.reshape(shape))
     save_png(sheet, args.out)
-    print(f"wrote {args.out}")
+    print_text(f"wrote {printable(args.out)}")
     return 0

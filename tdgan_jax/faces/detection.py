@@ -6,17 +6,16 @@ number of faces in it.
 """
 
 import functools
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from PIL import Image
 
 from tdgan_jax.faces.boxes import best_boxes, box_sizes, make_square, move_boxes, window_boxes
 from tdgan_jax.faces.mtcnn import (
     O_NET_SIZE_PX,
+    P_NET_WINDOW_PX,
     R_NET_SIZE_PX,
     load_weights,
     o_net,
@@ -25,11 +24,10 @@ from tdgan_jax.faces.mtcnn import (
 )
 from tdgan_jax.faces.patches import cut_patches
 from tdgan_jax.faces.pyramid import Layout, draw_canvases, plan_layout
+from tdgan_jax.faces.shrinking import Searched, shrink
 
-MAX_PIXELS = 8_000_000
-"""Larger photographs are shrunk first, which bounds time and memory."""
-
-# Candidates are judged this many at a time, the last group filled up: one program each.
+# Canvases and candidates are judged this many at a time, the last group filled up: a program each.
+P_NET_BATCH_SIZE = 8
 R_NET_BATCH_SIZE = 16
 O_NET_BATCH_SIZE = 4
 
@@ -81,70 +79,77 @@ class Detector:
         Raises:
             ValueError: If the size is below that of P-Net's window, 12 pixels.
         """
-        if min_face_size_px < 12:
+        if min_face_size_px < P_NET_WINDOW_PX:
             raise ValueError(f"min_face_size_px is {min_face_size_px}; the smallest is 12")
         self._min_face_size_px = min_face_size_px
         self._thresholds = thresholds or Thresholds()
         self._weights = _device_weights()
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """Finds the faces in a photograph.
+        """Finds the faces in a photograph, as `detect_all` in several."""
+        (faces,) = self.detect_all([image])
+        return faces
 
-        One of more than `MAX_PIXELS` is searched at a half, a third, ... of its size, which makes
-        the smallest face twice, three times, ... as large.
+    def detect_all(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Finds the faces in photographs, whose candidates share the batches of the networks.
+
+        A photograph is searched at a half, a third, ... of its size where its smallest face keeps
+        pixels that the last network looks at, and where it is too large to be searched whole (see
+        `shrinking`).
 
         Args:
-            image: uint8 `[H, W, 3]` or gray `[H, W]`.
+            images: Each uint8 `[H, W, 3]` or gray `[H, W]`, of any size.
 
         Returns:
-            The faces, the largest box first; none in a picture smaller than the smallest face.
+            The faces of each, the largest box first; none in a picture smaller than the smallest
+            face.
 
         Raises:
-            ValueError: If the array is of another type or shape.
+            ValueError: If an array is of another type or shape.
         """
-        is_picture = image.ndim in (2, 3) and image.shape[2:] in ((), (3,)) and image.size
-        if image.dtype != np.uint8 or not is_picture:
-            raise ValueError(
-                f"expected uint8 [H, W, 3] or [H, W], got {image.dtype} {list(image.shape)}"
-            )
-        height, width = image.shape[:2]
-        factor = math.ceil(math.sqrt(height * width / MAX_PIXELS))
-        if factor > 1:
-            image = np.asarray(Image.fromarray(image).reduce(factor))
-        image = image if image.ndim == 3 else image[..., None]
-        boxes = self._propose(image)
-        pixels = (image.astype(np.float32) - 127.5) / 128
-        boxes = self._refine(pixels, boxes)
-        boxes, scores, landmarks = self._judge(pixels, boxes)
-        # Whole coordinates are the middles of pixels.
-        boxes, landmarks = ((array + 0.5) * factor - 0.5 for array in (boxes, landmarks))
-        boxes = np.clip(boxes, 0, np.array([width, height] * 2) - 1)
-        faces = [
-            Face(tuple(box), score, points.astype(np.float32))
-            for box, score, points in zip(boxes.tolist(), scores.tolist(), landmarks, strict=True)
+        searched = [shrink(image, self._min_face_size_px) for image in images]
+        boxes = self._propose(searched)
+        boxes = self._refine(searched, boxes)
+        return [
+            _in_photograph(photograph, *found)
+            for photograph, found in zip(searched, self._judge(searched, boxes), strict=True)
         ]
-        return sorted(faces, key=lambda face: -face.area_px)
 
-    def _propose(self, image: np.ndarray) -> np.ndarray:
-        """Runs P-Net on the pyramid of `image`: the boxes that it takes for faces."""
-        layout = plan_layout(*image.shape[:2], min_face_size_px=self._min_face_size_px)
-        canvases = draw_canvases(image, layout)
-        outputs = [
-            _run_p_net(self._weights, _in_colour(canvas[None]), is_inside[None])
-            for canvas, is_inside in zip(canvases, layout.is_inside, strict=True)
+    def _propose(self, searched: Sequence[Searched]) -> list[np.ndarray]:
+        """Runs P-Net on the pyramids: the boxes that it takes for faces, of each photograph."""
+        layouts = [
+            plan_layout(*photograph.pixels.shape[:2], min_face_size_px=photograph.min_face_size_px)
+            for photograph in searched
         ]
-        maps = [(np.asarray(scores[0]), np.asarray(offsets[0])) for scores, offsets in outputs]
+        canvases: dict[int, list[np.ndarray]] = {}
+        insides: dict[int, list[np.ndarray]] = {}
+        for photograph, layout in zip(searched, layouts, strict=True):
+            drawn = draw_canvases(photograph.pixels, layout)
+            canvases.setdefault(drawn.shape[1], []).extend(map(_in_colour, drawn))
+            insides.setdefault(drawn.shape[1], []).extend(layout.is_inside)
+        maps = {
+            size: iter(self._run_in_batches(_run_p_net, p_net_batch_size(), drawn, insides[size]))
+            for size, drawn in canvases.items()
+        }
+        found = []
+        for layout in layouts:
+            of_photograph = maps.get(layout.is_inside.shape[1] + 2, iter(()))
+            found.append(self._boxes(layout, [next(of_photograph) for _ in layout.is_inside]))
+        return found
+
+    def _boxes(self, layout: Layout, maps: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+        """Boxes of a photograph in P-Net's outputs on its canvases."""
         boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
         for level in range(len(layout.scales)):
             level_boxes, level_scores = self._windows(layout, level, maps)
             chosen = best_boxes(level_boxes, level_scores, max_overlap=0.5)
             boxes.append(level_boxes[chosen])
             scores.append(level_scores[chosen])
-        boxes, scores = np.concatenate(boxes), np.concatenate(scores)
-        return make_square(boxes[best_boxes(boxes, scores, max_overlap=0.7)])
+        all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
+        return make_square(all_boxes[best_boxes(all_boxes, all_scores, max_overlap=0.7)])
 
     def _windows(
-        self, layout: Layout, level: int, maps: list[tuple[np.ndarray, np.ndarray]]
+        self, layout: Layout, level: int, maps: list[tuple[np.ndarray, ...]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Boxes and scores of one level's windows that P-Net takes for faces."""
         boxes, scores = [], []
@@ -156,47 +161,103 @@ class Detector:
             boxes.append(window_boxes(corners, offsets[rows, columns], layout.scales[level]))
         return np.concatenate(boxes), np.concatenate(scores)
 
-    def _refine(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def _refine(
+        self, searched: Sequence[Searched], boxes: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
         """Runs R-Net: the boxes that it takes for faces as well, moved."""
-        scores, offsets = self._run(_run_r_net, R_NET_SIZE_PX, R_NET_BATCH_SIZE, pixels, boxes)
-        is_face = scores > self._thresholds.r_net
-        boxes = move_boxes(boxes, offsets)[is_face]
-        return make_square(boxes[best_boxes(boxes, scores[is_face], max_overlap=0.7)])
+        refined = []
+        outputs = self._look_at(_run_r_net, R_NET_SIZE_PX, R_NET_BATCH_SIZE, searched, boxes)
+        for before, (scores, offsets) in zip(boxes, outputs, strict=True):
+            is_face = scores > self._thresholds.r_net
+            moved = move_boxes(before, offsets)[is_face]
+            refined.append(make_square(moved[best_boxes(moved, scores[is_face], max_overlap=0.7)]))
+        return refined
 
     def _judge(
-        self, pixels: np.ndarray, boxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, searched: Sequence[Searched], boxes: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Runs O-Net: boxes `[N, 4]`, scores `[N]` and landmarks `[N, 5, 2]` of the faces."""
-        scores, offsets, landmarks = self._run(
-            _run_o_net, O_NET_SIZE_PX, O_NET_BATCH_SIZE, pixels, boxes
-        )
-        landmarks = boxes[:, None, :2] + landmarks * box_sizes(boxes)[:, None] - 1
-        boxes = move_boxes(boxes, offsets)
-        is_face = scores > self._thresholds.o_net
-        boxes, scores, landmarks = boxes[is_face], scores[is_face], landmarks[is_face]
-        chosen = best_boxes(boxes, scores, max_overlap=0.7, relative_to="smaller")
-        return boxes[chosen], scores[chosen], landmarks[chosen]
+        judged = []
+        outputs = self._look_at(_run_o_net, O_NET_SIZE_PX, O_NET_BATCH_SIZE, searched, boxes)
+        for before, (scores, offsets, places) in zip(boxes, outputs, strict=True):
+            is_face = scores > self._thresholds.o_net
+            landmarks = before[:, None, :2] + places * box_sizes(before)[:, None] - 1
+            moved, scores = move_boxes(before, offsets)[is_face], scores[is_face]
+            chosen = best_boxes(moved, scores, max_overlap=0.7, relative_to="smaller")
+            judged.append((moved[chosen], scores[chosen], landmarks[is_face][chosen]))
+        return judged
 
-    def _run(
+    def _look_at(
         self,
         network: Callable[..., tuple[jax.Array, ...]],
         size_px: int,
         batch_size: int,
-        pixels: np.ndarray,
-        boxes: np.ndarray,
-    ) -> list[np.ndarray]:
-        """Shows boxes of a photograph to a network, a batch at a time."""
-        outputs = []
-        # Once without any boxes too: then the outputs are empty, but of the right shape.
-        for start in range(0, max(1, len(boxes)), batch_size):
-            patches = cut_patches(pixels, boxes[start : start + batch_size], size_px)
-            batch = np.zeros((batch_size, size_px, size_px, 3), np.float32)
-            batch[: len(patches)] = patches
-            outputs.append(network(self._weights, batch))
-        return [
-            np.concatenate([np.asarray(array) for array in arrays])[: len(boxes)]
-            for arrays in zip(*outputs, strict=True)
-        ]
+        searched: Sequence[Searched],
+        boxes: Sequence[np.ndarray],
+    ) -> list[list[np.ndarray]]:
+        """Shows the boxes of all photographs to a network; its outputs by photograph."""
+        patches = [np.zeros((0, size_px, size_px, 3), np.float32)]
+        for photograph, of_photograph in zip(searched, boxes, strict=True):
+            patches.append(_in_colour(cut_patches(photograph.pixels, of_photograph, size_px)))
+        outputs = self._run_in_batches(network, batch_size, np.concatenate(patches))
+        if not outputs:
+            one = jax.ShapeDtypeStruct((1, size_px, size_px, 3), np.float32)
+            shapes = jax.eval_shape(network, self._weights, one)
+            return [[np.zeros((0, *shape.shape[1:])) for shape in shapes]] * len(boxes)
+        ends = np.cumsum([len(of_photograph) for of_photograph in boxes])[:-1]
+        columns = [np.stack(column) for column in zip(*outputs, strict=True)]
+        return [list(parts) for parts in zip(*(np.split(x, ends) for x in columns), strict=True)]
+
+    def _run_in_batches(
+        self, network: Callable[..., Any], batch_size: int, *rows: Sequence[np.ndarray] | np.ndarray
+    ) -> list[tuple[np.ndarray, ...]]:
+        """Applies a network to rows, so many at a time, the last group filled up with zeros."""
+        outputs: list[tuple[np.ndarray, ...]] = []
+        count = len(rows[0])
+        waiting = []
+        for start in range(0, count, batch_size):
+            batches = []
+            for column in rows:
+                batch = np.zeros((batch_size, *column[0].shape), column[0].dtype)
+                batch[: count - start] = column[start : start + batch_size]
+                batches.append(batch)
+            waiting.append(network(self._weights, *batches))
+        for batch in waiting:
+            outputs.extend(zip(*(np.asarray(array) for array in batch), strict=True))
+        return outputs[:count]
+
+
+def _in_photograph(
+    photograph: Searched, boxes: np.ndarray, scores: np.ndarray, landmarks: np.ndarray
+) -> list[Face]:
+    """What was found, in pixels of the original photograph."""
+    # Whole coordinates are the middles of pixels.
+    boxes, landmarks = ((array + 0.5) * photograph.factor - 0.5 for array in (boxes, landmarks))
+    height, width = photograph.size_px
+    boxes = np.clip(boxes, 0, np.array([width, height] * 2) - 1)
+    faces = [
+        Face(tuple(box), score, points.astype(np.float32))
+        for box, score, points in zip(boxes.tolist(), scores.tolist(), landmarks, strict=True)
+    ]
+    return sorted(faces, key=lambda face: -face.area_px)
+
+
+def warm_up() -> None:
+    """Loads the weights, and compiles those programs that every photograph needs."""
+    weights = _device_weights()
+    for network, size_px, batch_size in (
+        (_run_r_net, R_NET_SIZE_PX, R_NET_BATCH_SIZE),
+        (_run_o_net, O_NET_SIZE_PX, O_NET_BATCH_SIZE),
+    ):
+        network(weights, np.zeros((batch_size, size_px, size_px, 3), np.float32))
+
+
+def p_net_batch_size() -> int:
+    """How many canvases P-Net is shown at a time.
+
+    On a CPU one: a single canvas stays in the caches, several take half as long again each.
+    """
+    return 1 if jax.default_backend() == "cpu" else P_NET_BATCH_SIZE
 
 
 @functools.cache

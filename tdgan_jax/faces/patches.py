@@ -3,28 +3,30 @@
 import numpy as np
 
 
-def cut_patches(pixels: np.ndarray, boxes: np.ndarray, size_px: int) -> np.ndarray:
-    """Samples a photograph on a grid in each box, bilinearly.
+def cut_patches(image: np.ndarray, boxes: np.ndarray, size_px: int) -> np.ndarray:
+    """Samples a photograph on a grid in each box, bilinearly, as the networks take pixels.
 
     As `tf.image.crop_and_resize` does for package `mtcnn` 1.0.0, in float32 like there: the grid's
     corners lie on the box's corners, whose coordinates the package scales by (H-1)/H and (W-1)/W.
 
     Args:
-        pixels: float32 `[H, W, C]`.
+        image: uint8 `[H, W, C]`.
         boxes: `[N, 4]`: left, top, right, bottom in pixels; may reach over the edges.
         size_px: Side of the patches.
 
     Returns:
-        float32 `[N, size_px, size_px, C]`, 0 outside the photograph.
+        float32 `[N, size_px, size_px, C]`: `(value - 127.5) / 128`, 0 outside the photograph.
     """
-    height, width, channels = pixels.shape
+    height, width, channels = image.shape
     left, top, right, bottom = (boxes / np.array([width, height] * 2)).astype(np.float32).T
     above, below, down, is_row = _grid(top, bottom, height, size_px)
     before, after, across, is_column = _grid(left, right, width, size_px)
-    flat = pixels.reshape(-1, channels)
+    flat = image.reshape(-1, channels)
 
     def at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return flat[rows[:, :, None] * width + columns[:, None, :]]
+        # Of these pixels alone: a photograph has many more.
+        values = flat[rows[:, :, None] * width + columns[:, None, :]].astype(np.float32)
+        return (values - 127.5) / 128
 
     across, down = across[:, None, :, None], down[:, :, None, None]
     upper, lower = at(above, before), at(below, before)

@@ -1,11 +1,12 @@
 """What the trained models of all families have in common: the description, and recognition."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tdgan_jax.families.images import Images, as_model_images
+from tdgan_jax.families.images import Images, as_model_images, seems_whole_photograph
 from tdgan_jax.families.stored import ModelDescription
 from tdgan_jax.steps.state import Answers
 
@@ -25,8 +26,15 @@ def probabilities_of(answers: Answers, temperature: float = 1.0) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+class WholePhotograph(UserWarning):
+    """A model was given what seems to be a whole photograph in the place of a face."""
+
+
 class Recogniser:
     """Tells expressions apart.
+
+    Its functions take faces that are cut out. The first picture that is much larger than one is
+    warned of, but not by `recognise`, which is for those who know what they give.
 
     Attributes:
         description: Architecture, names of the classes, preprocessing.
@@ -41,6 +49,7 @@ class Recogniser:
         """
         self.description = description
         self._answer = answer
+        self._has_warned = False
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -64,7 +73,9 @@ class Recogniser:
 
     def prepared(self, images: Images) -> np.ndarray:
         """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
-        return as_model_images(images, self.description.preprocessing)
+        return as_model_images(
+            images, self.description.preprocessing, see_size=self._warn_of_photograph
+        )
 
     def recognise(self, images: Images) -> Answers:
         """Scores, probabilities, and where the model knows them valence and arousal.
@@ -72,7 +83,10 @@ class Recogniser:
         Args:
             images: N images.
         """
-        answers = self._answer(self.prepared(images))
+        return self._answers(as_model_images(images, self.description.preprocessing))
+
+    def _answers(self, prepared: np.ndarray) -> Answers:
+        answers = self._answer(prepared)
         temperature = self.description.temperature
         return answers._replace(probabilities=probabilities_of(answers, temperature))
 
@@ -86,10 +100,23 @@ class Recogniser:
             The expression of each with the highest score, and probabilities float32 `[N, C]` in
             the order of `expression_names`.
         """
-        answers = self.recognise(images)
+        answers = self._answers(self.prepared(images))
         labels = [self.expression_names[i] for i in answers.scores.argmax(axis=1)]
         return labels, answers.probabilities
 
     def expression_logits(self, images: Images) -> np.ndarray:
         """Scores of the expressions, float32 `[N, C]`: logits, or what an ensemble gives."""
         return self.recognise(images).scores
+
+    def _warn_of_photograph(self, height_px: int, width_px: int) -> None:
+        """Warns once of a picture that is no face."""
+        if self._has_warned or not seems_whole_photograph(height_px, width_px, self.image_size_px):
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"a picture of {width_px}x{height_px} pixels seems to be a whole photograph, which "
+            "tells this function nothing: it takes faces that are cut out; "
+            "model.analyse(photographs) finds them",
+            WholePhotograph,
+            stacklevel=6,  # the caller of `predict`
+        )

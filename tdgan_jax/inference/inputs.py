@@ -6,7 +6,8 @@ image: whoever goes through ten thousand files is not stopped by one of them.
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ from PIL import Image
 from tdgan_jax.data import picture_files
 from tdgan_jax.data.image_files import BadImage
 from tdgan_jax.errors import UserError
+from tdgan_jax.inference.overlap import in_order, one_ahead
+from tdgan_jax.inference.patterns import matches, walk
 from tdgan_jax.inference.videos import VIDEO_SUFFIXES, frames
+from tdgan_jax.printing import printable
 
 STDIN = "-"
 
@@ -36,14 +40,14 @@ class Picture(NamedTuple):
     """A picture, or a frame of a video, or why there is none.
 
     Attributes:
-        file: Where it comes from.
-        frame: Number of the frame, from 0; None for a picture.
+        file: Where it comes from; None for a picture in memory.
+        frame: Number of the frame, from 0, or of the picture in memory; None for a picture file.
         time_s: Seconds from the start of the video; None for a picture or where it is unknown.
         image: Upright, of mode `RGB`; None if it could not be read.
         reason: Why not; empty if it could.
     """
 
-    file: InputFile
+    file: InputFile | None
     frame: int | None
     time_s: float | None
     image: Image.Image | None
@@ -67,13 +71,13 @@ def check_named(arguments: Sequence[str]) -> None:
             if os.path.isdir(argument):
                 suffixes = " ".join(sorted(picture_files.SUFFIXES | VIDEO_SUFFIXES))
                 raise UserError(
-                    f"no pictures or videos in the folder {argument}; of a folder the files are "
-                    f"read that end in {suffixes}"
+                    f"no pictures or videos in the folder {printable(argument)}; of a folder the "
+                    f"files are read that end in {suffixes}"
                 )
-            raise UserError(f"nothing matches {argument}")
+            raise UserError(f"nothing matches {printable(argument)}")
     if len(arguments) == 1 and arguments[0] != STDIN and not os.path.lexists(arguments[0]):
         if not glob.has_magic(arguments[0]):
-            raise UserError(f"there is no file or folder {arguments[0]}")
+            raise UserError(f"there is no file or folder {printable(arguments[0])}")
 
 
 def count_pictures(arguments: Sequence[str]) -> int | None:
@@ -83,7 +87,7 @@ def count_pictures(arguments: Sequence[str]) -> int | None:
     count = 0
     for argument in arguments:
         for file in _files_of_argument(argument):
-            if _is_video(file.path):
+            if is_video(file.path):
                 return None
             count += 1
     return count
@@ -97,7 +101,9 @@ def named_files(arguments: Sequence[str], listed: Iterable[bytes]) -> Iterator[I
         listed: Lines with one path each, read where the arguments hold `-`.
 
     Yields:
-        Files; those of folders only if their suffix is that of a picture or a video.
+        Files; those of folders only if their suffix is that of a picture or a video. What a folder
+        or a pattern stands for is given once, however many links lead to it; what is named twice
+        is given twice.
     """
     for argument in arguments:
         if argument != STDIN:
@@ -106,27 +112,50 @@ def named_files(arguments: Sequence[str], listed: Iterable[bytes]) -> Iterator[I
         for line in listed:
             path = os.fsdecode(line.rstrip(b"\r\n"))
             if path:
-                yield from _files_of_path(path)
+                yield from files_of_path(path)
 
 
-def read_pictures(files: Iterable[InputFile], *, every: int = 1) -> Iterator[Picture]:
-    """Reads files one after the other.
+def read_pictures(
+    files: Iterable[InputFile | Callable[[], Picture]],
+    pool: Executor,
+    *,
+    every: int = 1,
+    ahead: int = 2,
+) -> Iterator[Picture]:
+    """Reads files, some of them ahead.
 
     Args:
-        files: What to read.
+        files: What to read, or functions that give a picture.
+        pool: The threads that decode.
         every: Of a video, each frame whose number is a multiple of this is read.
+        ahead: How many pictures are decoded while one is used; of a video one.
 
     Yields:
-        At least one picture a file.
+        At least one picture a file, in their order.
     """
-    for file in files:
-        if _is_video(file.path):
-            yield from _read_video(file, every)
-            continue
-        try:
-            yield Picture(file, None, None, picture_files.read_picture(file.path))
-        except BadImage as error:
-            yield Picture(file, None, None, None, str(error))
+
+    def frames_or_picture(file: InputFile | Callable[[], Picture]) -> Picture | InputFile:
+        if not isinstance(file, InputFile):
+            return file()
+        return file if is_video(file.path) else _read_picture(file)
+
+    for found in in_order(pool, frames_or_picture, files, ahead=ahead):
+        if isinstance(found, Picture):
+            yield found
+        else:
+            yield from one_ahead(pool, _read_video(found, every))
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is taken for a video, by its suffix."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _read_picture(file: InputFile) -> Picture:
+    try:
+        return Picture(file, None, None, picture_files.read_picture(file.path))
+    except BadImage as error:
+        return Picture(file, None, None, None, str(error))
 
 
 def _read_video(file: InputFile, every: int) -> Iterator[Picture]:
@@ -140,30 +169,36 @@ def _read_video(file: InputFile, every: int) -> Iterator[Picture]:
 def _files_of_argument(argument: str) -> Iterator[InputFile]:
     # A name with brackets may be meant as it is.
     if os.path.lexists(argument) or not glob.has_magic(argument):
-        yield from _files_of_path(argument)
+        yield from files_of_path(argument)
         return
-    for path in sorted(glob.iglob(argument, recursive=True)):
-        yield from _files_of_path(path)
+    found = (file for path in matches(argument) for file in files_of_path(path))
+    yield from _each_once(found)
 
 
-def _files_of_path(path: str) -> Iterator[InputFile]:
-    if not os.path.isdir(path):
+def files_of_path(path: str) -> Iterator[InputFile]:
+    """A file, or all pictures and videos in a folder and below it."""
+    if os.path.isdir(path):
+        yield from _each_once(_files_of_folder(path))
+    else:
         yield InputFile(Path(path), PurePath(os.path.basename(path)))
-        return
-    for parent, folders, files in os.walk(path, onerror=_cannot_list):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+
+
+def _files_of_folder(path: str) -> Iterator[InputFile]:
+    for parent, files in walk(path):
+        for name in files:
             found = Path(parent, name)
-            if not name.startswith(".") and (_is_video(found) or _is_picture(found)):
+            if not name.startswith(".") and (is_video(found) or _is_picture(found)):
                 yield InputFile(found, found.relative_to(path))
 
 
-def _cannot_list(error: OSError) -> None:
-    raise UserError(f"cannot list the folder {error.filename}: {error.strerror}")
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES
+def _each_once(files: Iterable[InputFile]) -> Iterator[InputFile]:
+    """Leaves out files that are another one under another name, but for hard links."""
+    seen: set[str] = set()
+    for file in files:
+        real = os.path.realpath(file.path)
+        if real not in seen:
+            seen.add(real)
+            yield file
 
 
 def _is_picture(path: Path) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 from tdgan_jax.data.images import resize_exactly
 
 if TYPE_CHECKING:
-    from tdgan_jax.api import Model
+    from tdgan_jax.families.capabilities import Model
 
 _GAP_PX = 4
 _PAPER = 1.0

@@ -20,7 +20,11 @@ from tdgan_jax.inference.faces import FaceCrop
 from tests.inference.fake_model import gray
 
 ROOT = Path(__file__).parent.parent.parent
-HEADER = "file,frame,time_s,left,top,right,bottom,status,reason,label,dark,middle,bright"
+HEADER = (
+    "file,frame,time_s,face,track,left,top,right,bottom,score,left_eye_x,left_eye_y,right_eye_x,"
+    "right_eye_y,nose_x,nose_y,mouth_left_x,mouth_left_y,mouth_right_x,mouth_right_y,status,reason,"
+    "label,valence,arousal,dark,middle,bright"
+)
 
 
 @pytest.fixture
@@ -86,7 +90,10 @@ def test_every_face_has_a_row_and_a_picture_without_one_too(photos, monkeypatch,
             FaceCrop((width / 2, 0, width, height), gray(0)),
         ]
 
-    monkeypatch.setattr(inference_faces, "face_finder", lambda detect, crop: halves)
+    def search(detect, crop, smallest):
+        return lambda images: [halves(image) for image in images]
+
+    monkeypatch.setattr(inference_faces, "face_search", search)
     assert predict("photos") == 0
     rows = rows_in(capfd.readouterr().out)
     assert [row["status"] for row in rows] == ["no_face", "decode_error", "ok", "ok"]
@@ -195,14 +202,14 @@ def test_annotating_again_leaves_other_files_alone(photos, capfd):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interruption_leaves_nothing(error, photos, model, monkeypatch):
-    recognise = model.predict
+    recognise = model.recognise
 
     def fail_later(images):
         if model.batches:
             raise error
         return recognise(images)
 
-    monkeypatch.setattr(model, "predict", fail_later)
+    monkeypatch.setattr(model, "recognise", fail_later)
     arguments = ["photos", "--batch-size", 1, "--out", "rows.csv", "--annotate", "seen"]
     if error is KeyboardInterrupt:
         assert predict(*arguments) == 130
@@ -227,9 +234,9 @@ import sys, time
 from tdgan_jax.cli import main, predict
 from tests.inference.fake_model import FakeModel
 class Slow(FakeModel):
-    def predict(self, images):
+    def recognise(self, images):
         time.sleep(float(sys.argv[1]))
-        return super().predict(images)
+        return super().recognise(images)
 predict.open_model = lambda args: Slow()
 sys.exit(main.main(["predict", "--detect", "none", *sys.argv[2:]]))
 """

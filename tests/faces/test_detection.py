@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tdgan_jax.faces import detection
+from tdgan_jax.faces import detection, shrinking
 from tdgan_jax.faces.detection import Detector
 from tests.faces.scenes import SCENES
 
@@ -46,6 +46,33 @@ def test_the_largest_face_comes_first(detector):
     assert areas == sorted(areas, reverse=True)
 
 
+def test_several_photographs_are_searched_as_each_alone(detector, monkeypatch):
+    scenes = [SCENES[name]() for name in ("tile_pattern", "portrait", "group", "speck", "portrait")]
+    alone = [detector.detect(scene) for scene in scenes]
+    for size in (1, 3):  # of P-Net's batches: that of CPUs, and one that is not filled
+        monkeypatch.setattr(detection, "p_net_batch_size", lambda size=size: size)
+        together = detector.detect_all(scenes)
+        assert [len(faces) for faces in together] == [0, 1, 6, 0, 1]
+        for faces, expected in zip(together, alone, strict=True):
+            for face, twin in zip(faces, expected, strict=True):
+                np.testing.assert_allclose(face.box, twin.box, atol=0.02)
+                np.testing.assert_allclose(face.landmarks, twin.landmarks, atol=0.02)
+    assert detector.detect_all([]) == []
+
+
+def test_a_photograph_is_shrunk_as_long_as_its_smallest_face_is_large(detector):
+    scene = SCENES["large"]()
+    twice = np.asarray(Image.fromarray(scene).resize((2600, 1800), Image.Resampling.NEAREST))
+    searched = shrinking.shrink(twice, 100)
+    assert (searched.factor, searched.min_face_size_px) == (2, 50)
+    np.testing.assert_array_equal(searched.pixels[..., 0], scene)
+    expected = Detector(min_face_size_px=50).detect(scene)
+    faces = Detector(min_face_size_px=100).detect(twice)
+    assert len(faces) == len(expected) > 0
+    for face, twin in zip(faces, expected, strict=True):
+        np.testing.assert_allclose(face.landmarks, twin.landmarks * 2 + 0.5, atol=0.1)
+
+
 def test_gray_is_colour_with_equal_channels(detector):
     scene = SCENES["portrait"]()
     (gray,) = detector.detect(scene)
@@ -82,13 +109,15 @@ def test_a_larger_smallest_face_leaves_small_ones_out(detector):
     scene = SCENES["group"]()
     large = Detector(min_face_size_px=100).detect(scene)
     assert 1 <= len(large) < 6
-    assert large[0].box == pytest.approx(detector.detect(scene)[0].box, abs=15)
+    # Two faces are about as large as each other: which of them comes first is open.
+    largest = detector.detect(scene)[:2]
+    assert any(large[0].box == pytest.approx(face.box, abs=15) for face in largest)
 
 
 def test_a_huge_photograph_is_shrunk(detector, monkeypatch):
     scene = SCENES["group"]()
     faces = detector.detect(scene)
-    monkeypatch.setattr(detection, "MAX_PIXELS", scene.shape[0] * scene.shape[1] // 4)
+    monkeypatch.setattr(shrinking, "MAX_PIXELS", scene.shape[0] * scene.shape[1] // 4)
     shrunk = detector.detect(scene)
     assert 1 <= len(shrunk) <= len(faces)
     np.testing.assert_allclose(shrunk[0].landmarks, faces[0].landmarks, atol=4)

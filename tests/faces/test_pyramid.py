@@ -54,12 +54,14 @@ def test_levels_are_means_of_areas():
 
 
 def test_patches_are_sampled_between_pixels():
-    rows, columns = np.mgrid[:40, :50].astype(np.float32)
-    pixels = np.stack([rows, columns, 0 * rows], axis=2)
+    rows, columns = np.mgrid[:40, :50].astype(np.uint8)
+    image = np.stack([rows, columns, 0 * rows], axis=2)
     # A box in pixels is scaled by 39/40 downwards and 49/50 across.
     boxes = np.array([[10.0, 8, 40, 32], [-10, 20, 10, 60]])
-    inside, across_edges = cut_patches(pixels, boxes, 5)
-    np.testing.assert_allclose(inside[:, 0, 0], np.linspace(7.8, 31.2, 5), rtol=1e-6)
-    np.testing.assert_allclose(inside[2, :, 1], np.linspace(9.8, 39.2, 5), rtol=1e-6)
+    inside, across_edges = cut_patches(image, boxes, 5)
+    levels = inside * 128 + 127.5
+    np.testing.assert_allclose(levels[:, 0, 0], np.linspace(7.8, 31.2, 5), rtol=1e-5)
+    np.testing.assert_allclose(levels[2, :, 1], np.linspace(9.8, 39.2, 5), rtol=1e-5)
+    # Outside there is 0 as the networks take it.
     assert (across_edges[:, :2] == 0).all() and (across_edges[3:] == 0).all()
-    np.testing.assert_allclose(across_edges[0, 2:, 1], [0, 4.9, 9.8], atol=1e-5)
+    np.testing.assert_allclose(across_edges[0, 2:, 1] * 128 + 127.5, [0, 4.9, 9.8], atol=1e-4)

@@ -1,14 +1,25 @@
 """A model without networks: what it answers can be computed by hand."""
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
+
+
+class Answers(NamedTuple):
+    """As that of `tdgan_jax.steps.state`, without its imports."""
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+    affect: np.ndarray | None
 
 
 class FakeModel:
     """Tells pictures by their brightness; mixes faces and expressions by averaging them.
 
     Attributes:
-        batches: Number of images of every call of `predict`.
+        batches: Number of images of every call of `recognise`.
+        affect: None, or what gives valence and arousal `[N, 2]` of brightnesses `[N]`.
         keys: The keys that `transfer` and `interpolate` were given.
     """
 
@@ -16,18 +27,19 @@ class FakeModel:
     image_size_px = 16
     image_channels = 1
     face_crop = None
+    affect = None
 
     def __init__(self):
         self.batches = []
         self.keys = []
 
-    def predict(self, images):
+    def recognise(self, images):
         self.batches.append(len(images))
         levels = np.array([np.asarray(image.convert("L")).mean() / 255 for image in images])
         distances = -np.abs(levels[:, None] - np.array([0.0, 0.5, 1.0])) * 8
         odds = np.exp(distances)
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
-        return [self.expression_names[i] for i in probabilities.argmax(axis=1)], probabilities
+        return Answers(distances, probabilities, self.affect and self.affect(levels))
 
     def transfer(self, faces, expressions, *, noise=None, key=None):
         self.keys.append(key)

@@ -3,15 +3,17 @@ import pytest
 from PIL import Image
 
 from tdgan_jax.inference.annotation import annotate
-from tdgan_jax.inference.recognition import RecognisedFace
+from tdgan_jax.inference.records import FaceRecord
 
 NAMES = ("surprise", "fear", "anger")
 BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
 
 
-def face(box, *probabilities):
-    values = np.array(probabilities, np.float32)
-    return RecognisedFace(box, NAMES[values.argmax()], values)
+def face(box, *probabilities, number=0):
+    values = dict(zip(NAMES, probabilities, strict=True))
+    return FaceRecord(
+        face=number, box=box, status="ok", label=max(values, key=values.get), probabilities=values
+    )
 
 
 def count(image, colour):
@@ -53,7 +55,7 @@ def test_pictures_are_scaled_to_a_useful_size(size, shown):
 
 def test_every_face_has_its_colour_and_many_faces_more_columns():
     image = Image.new("RGB", (300, 300))
-    faces = [face((10 * i, 10, 10 * i + 8, 30), 0.2, 0.5, 0.3) for i in range(7)]
+    faces = [face((10 * i, 10, 10 * i + 8, 30), 0.2, 0.5, 0.3, number=i) for i in range(7)]
     sheet = annotate(image, faces, NAMES)
     # Three blocks of five lines fit beside the picture: three columns for seven faces.
     assert sheet.size == (300 + 3 * 238, 300)
@@ -61,8 +63,29 @@ def test_every_face_has_its_colour_and_many_faces_more_columns():
     assert count(annotate(image, faces[:1], NAMES), ORANGE) == 0
 
 
+def test_the_frames_of_a_video_have_one_size_however_many_faces_there_are():
+    image = Image.new("RGB", (300, 300))
+    faces = [face((10 * i, 10, 10 * i + 8, 30), 0.2, 0.5, 0.3, number=i) for i in range(7)]
+    sheets = [annotate(image, faces[:count], NAMES, room_for=4) for count in (0, 1, 7)]
+    assert {sheet.size for sheet in sheets} == {(300 + 2 * 238, 300)}
+
+
+def test_a_face_has_the_number_and_the_colour_of_its_track():
+    box = (100.0, 120.0, 200.0, 260.0)
+    followed = face(box, 0.1, 0.2, 0.7)._replace(track=1)
+    sheet = annotate(Image.new("RGB", (300, 300)), [followed], NAMES)
+    assert count(sheet, ORANGE) > 0 and count(sheet, BLUE) == 0
+
+
+def test_a_face_that_was_not_recognised_has_a_gray_box_and_no_bars():
+    cut = FaceRecord(face=0, box=(100.0, 120.0, 200.0, 260.0), status="cut_off")
+    sheet = np.asarray(annotate(Image.new("RGB", (300, 300)), [cut], NAMES))
+    assert tuple(sheet[200, 100]) == (110, 112, 120)
+    assert (sheet[:, 300:] < 140).any() and (sheet[60:, 300:] == 255).all()
+
+
 def test_a_box_may_reach_over_the_edge_and_a_probability_may_be_no_number():
-    broken = RecognisedFace((-5.0, -9.0, 900.0, 900.0), "fear", np.array([np.nan, 1, 0]))
+    broken = face((-5.0, -9.0, 900.0, 900.0), np.nan, 1.0, 0.0)
     sheet = annotate(Image.new("RGB", (300, 300)), [broken], NAMES)
     assert np.asarray(sheet)[299, 150].tolist() == list(BLUE)
 

@@ -1,5 +1,6 @@
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 from PIL import Image
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.inference.inputs import (
-    InputFile,
-    check_named,
-    count_pictures,
-    named_files,
-    read_pictures,
-)
+from tdgan_jax.inference import inputs
+from tdgan_jax.inference.inputs import InputFile, check_named, count_pictures, named_files
 from tests.inference.fake_model import gray
+
+
+def read_pictures(files, **options):
+    """All pictures, read in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        yield from inputs.read_pictures(files, pool, **options)
 
 
 @pytest.fixture
