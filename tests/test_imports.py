@@ -16,6 +16,7 @@ ROOMS = (
     "expressions",
     "configuration",
     "files",
+    "printing",
     "losses",
     "networks",
     "processes",
