@@ -1,10 +1,18 @@
 """The plain image feed of a configuration, for the systems that learn from single images."""
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.augmentation import parse_augmentations
-from tdgan_jax.data.examples import in_memory
+from tdgan_jax.data.examples import Examples, in_memory, joined
 from tdgan_jax.data.image_feed import ImageFeed, check_image_feed, with_targets
+from tdgan_jax.data.loading import training_transform
 from tdgan_jax.families.family import Parts
+from tdgan_jax.families.other_datasets import load_whole_datasets, named_datasets
+
+NUM_RATERS = 10  # of FER+
 
 
 def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
@@ -20,7 +28,11 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
         UsageError: If the configuration asks for something impossible.
     """
     data = config.data
-    taught = with_targets(parts.fit, data.targets, drop_single_votes=data.drop_single_votes)
+    others = load_whole_datasets(
+        config, data.additional_training_datasets, parts.fit, training_transform(config)
+    )
+    fit = joined(parts.fit, [_with_votes(other) for other in others]) if others else parts.fit
+    taught = with_targets(fit, data.targets, drop_single_votes=data.drop_single_votes)
     feed = ImageFeed(
         expressions=in_memory(
             taught,
@@ -39,3 +51,17 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
     )
     check_image_feed(feed)
     return feed
+
+
+def _with_votes(examples: Examples) -> Examples:
+    """Examples whose one label counts as if all raters had given it."""
+    if examples.votes is not None:
+        return examples
+    one_hot = np.eye(len(examples.expression_names), dtype=np.float32)[examples.expressions]
+    return examples._replace(votes=NUM_RATERS * one_hot)
+
+
+def examples_read(config: Config, dataset: str, examples: Examples) -> Iterator[Examples]:
+    """Images of the additional datasets; see `Family.examples_read`."""
+    names = config.data.additional_training_datasets
+    yield from named_datasets(config, names, dataset, examples, training_transform(config))

@@ -1,6 +1,6 @@
 """The plain classifier's record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,12 @@ def _features(
     return classifier_features(config, parameters, parts, names)
 
 
+def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Iterable[Examples]":
+    from tdgan_jax.families.image_feeds import examples_read
+
+    return examples_read(config, dataset, examples)
+
+
 def _yardsticks(config: Config, parts: Parts, num_updates: int) -> dict[str, float]:
     from tdgan_jax.families.classifier.features import yardsticks
 
@@ -71,6 +77,7 @@ CLASSIFIER = Family(
     model=_model,
     features=_features,
     yardsticks=_yardsticks,
+    examples_read=_examples_read,
     titles={"classifier": "Classifier"},
     loss_groups={"classifier": "Expression module"},
     # Runs of before were fed TDGAN's pairs, whose faces they ignored.

@@ -41,6 +41,9 @@ def classifier_config() -> Config:
     config.data = ConfigDict()
     config.data.directory = ""  # prepared datasets; "": TFDS's default
     config.data.expressions = expressions_fields()
+    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too; images of other classes
+    # are left out. With votes as targets, a label counts as if all raters had given it.
+    config.data.additional_training_datasets = ""
     config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
     config.data.fold = -1  # the one to run; -1: all of them
     # How training images are resized before the augmentations, and evaluated ones: see data/images.

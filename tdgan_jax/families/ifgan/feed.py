@@ -3,18 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import (
     Examples,
     in_memory,
     joined,
-    with_classes,
 )
 from tdgan_jax.data.images import SQUARE_MARGIN
-from tdgan_jax.data.loading import load_labelled, open_prepared, square_transform
-from tdgan_jax.errors import UsageError
+from tdgan_jax.data.loading import square_transform
 from tdgan_jax.families.family import Parts
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed, check_average_face_feed
 from tdgan_jax.families.ifgan.average_identity import (
@@ -22,6 +18,7 @@ from tdgan_jax.families.ifgan.average_identity import (
     average_faces,
     check_complete,
 )
+from tdgan_jax.families.other_datasets import load_whole_datasets, named_datasets
 
 
 def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> AverageFaceFeed:
@@ -38,14 +35,18 @@ def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> Avera
     """
     data, size = config.data, config.model.image_size_px
     fit = parts.fit
-    others = load_whole_datasets(config, data.additional_training_datasets, fit)
+    others = load_whole_datasets(
+        config, data.additional_training_datasets, fit, square_transform(config)
+    )
     expressions = in_memory(
         joined(fit, others) if others else fit,
         limit_bytes=data.memory_limit_bytes,
         num_workers=data.num_workers,
     )
     if data.average_identity_datasets:
-        first, *rest = load_whole_datasets(config, data.average_identity_datasets, fit)
+        first, *rest = load_whole_datasets(
+            config, data.average_identity_datasets, fit, square_transform(config)
+        )
         averaged = joined(first, rest)
     else:
         averaged = fit if others and not data.average_additional_datasets else expressions
@@ -72,40 +73,9 @@ def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> Avera
     return feed
 
 
-def load_whole_datasets(config: Config, names: str, fit: Examples) -> list[Examples]:
-    """All images of other datasets whose class is one of this training's.
-
-    Of a set without folds the owner's training split is taken alone. Its images are one group: who
-    they show is of no account here.
-
-    Args:
-        config: The configuration.
-        names: Datasets as `NAME` or `NAME/CONFIG`, separated by commas.
-        fit: The training's own images.
-
-    Raises:
-        UsageError: If the training's own dataset is among them, whose test images would be too.
-    """
-    loaded = []
-    for text in filter(None, (part.strip() for part in names.split(","))):
-        name, _, builder_config = text.partition("/")
-        if name == config.data.expressions.dataset:
-            raise UsageError(
-                f"{name} is the training's own dataset: as a whole it holds those who validate or "
-                "test; name other datasets"
-            )
-        splits = open_prepared(config, name, builder_config).info.splits
-        folds = [split for split in splits if split.startswith("fold_")]
-        split = "+".join(sorted(folds)) or "train"
-        examples = load_labelled(config, name, builder_config, split, square_transform(config))
-        examples = with_classes(examples, fit.expression_names)
-        loaded.append(examples._replace(groups=np.full(len(examples.files), f"all of {text}")))
-    return loaded
-
-
 def examples_read(config: Config, dataset: str, examples: Examples) -> Iterator[Examples]:
     """Images of the additional datasets and of the average faces; see `Family.examples_read`."""
     for field in ("additional_training_datasets", "average_identity_datasets"):
-        for text in map(str.strip, config.data[field].split(",")):
-            if text.partition("/")[0] == dataset:
-                yield from load_whole_datasets(config, text, examples)
+        yield from named_datasets(
+            config, config.data[field], dataset, examples, square_transform(config)
+        )
