@@ -37,13 +37,16 @@ else:  # Run as a script: this folder is on the path, the repository's root need
     from face_detection import drawn_photographs, read_photographs
     from measuring import print_measurement, say
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 DRAWN = 40
 
 # Runs in either checkout: nothing but the command line, and the name of what opens the model.
 SIDE = """
-import sys, time
+import os, sys, time
+import tdgan_jax
 from tdgan_jax.cli import main, predict
+root = sys.argv.pop(1)
+assert os.path.commonpath([tdgan_jax.__file__, root]) == root, tdgan_jax.__file__
 opened = predict.open_model
 models = []
 def open_once(args):
@@ -86,7 +89,8 @@ def start_seconds(side: Side, photograph: Path, out: Path) -> float:
     Raises:
         UserError: If it fails.
     """
-    command = [sys.executable, "-m", "tdgan_jax", "predict", str(photograph), *side.options]
+    # -P: not what lies in the current folder.
+    command = [sys.executable, "-P", "-m", "tdgan_jax", "predict", str(photograph), *side.options]
     started = time.perf_counter()
     done = subprocess.run(
         [*command, "--out", str(out), "--overwrite"], env=side.environment(), capture_output=True
@@ -102,7 +106,8 @@ class Passes:
     def __init__(self, side: Side, folder: Path, out: Path):
         """Starts the process and lets it compile."""
         self._root = side.root
-        command = [sys.executable, "-c", SIDE, str(folder), *side.options, "--out", str(out)]
+        command = [sys.executable, "-P", "-c", SIDE, str(side.root), str(folder), *side.options]
+        command += ["--out", str(out)]
         self._process = subprocess.Popen(
             command,
             env=side.environment(),
