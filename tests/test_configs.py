@@ -1,6 +1,7 @@
 """Every configuration file loads in every variant, and the README lists it."""
 
 import inspect
+import math
 import re
 import runpy
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 from tdgan_jax.configuration import flatten, load_config, to_json
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.fields import default_fields, new_config
+from tdgan_jax.families.fields import default_fields, impossible_value, new_config
 from tdgan_jax.families.ifgan.networks import make_ifgan
 from tdgan_jax.families.ifgan.objective import Objective
+from tdgan_jax.families.known import NAMES, family_named
+from tdgan_jax.families.loop_fields import SHARED_LIMITS
 from tdgan_jax.training.checks import check_values
 
 ROOT = Path(__file__).parent.parent
@@ -141,3 +144,38 @@ def test_ifgans_experiments_follow_the_papers_protocol(name):
 def test_the_readme_lists_every_configuration():
     listed = set(re.findall(r"^\| `(\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert set(FILES) <= listed
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_every_number_has_limits_around_its_default(family):
+    limits = {**SHARED_LIMITS, **family_named(family).limits}
+    for field, value in flatten(default_fields(family)).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            low, high = limits[field]
+            assert low <= value <= high, field
+            for beyond in (low - 1, high * 2 + 1):
+                message = f"{field} must be (at least|at most|not negative)"
+                assert re.search(message, impossible_value(_changed(family, field, beyond)))
+    assert family_named(family).limits.keys() <= flatten(default_fields(family)).keys()
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_no_value_of_another_type_is_taken(family):
+    for field, default in flatten(default_fields(family)).items():
+        for value in (None, {}, "", [], True, 2.5, "0", float("nan"), -math.inf):
+            message = impossible_value(_changed(family, field, value))
+            alike = type(value) is type(default) or (value == [] and isinstance(default, list))
+            if field == "family" or (value == {} and not message):
+                continue
+            assert bool(message) != alike or (isinstance(default, float) and field in message)
+
+
+def _changed(family, field, value):
+    """A configuration as it would be read from an edited file."""
+    config = default_fields(family)
+    *sections, name = field.split(".")
+    place = config
+    for section in sections:
+        place = place[section]
+    place[name] = value
+    return config

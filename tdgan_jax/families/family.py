@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tdgan_jax.data.examples import Examples, Transform
     from tdgan_jax.data.feeds import Feed
+    from tdgan_jax.families.loop_fields import Limits
     from tdgan_jax.families.stored import StoredFamily, StoredModel
     from tdgan_jax.steps.state import Answers
 
@@ -103,6 +104,8 @@ class Family(NamedTuple):
     Attributes:
         fields: Everything that a configuration may say, with the values that it has where nothing
             says otherwise; `family` is empty.
+        limits: Smallest and largest value of the numbers among them, by dotted name; those of
+            `loop_fields.SHARED_LIMITS` need not be there.
         training: `(config, names) -> Training`.
         transform: `config -> transform` of the training images when they are read, to uint8
             `[H, W, C]`; they are cropped or changed later.
@@ -133,6 +136,7 @@ class Family(NamedTuple):
     stored: "Callable[[], StoredFamily]"
     model: "Callable[[StoredModel], Any]"
     features: "Callable[[Config, Tree, Sequence[Examples], Names], dict[str, np.ndarray]]"
+    limits: "Limits" = {}
     yardsticks: "Callable[[Config, Parts, int], dict[str, float]]" = lambda *_: {}
     check_given_weights: Callable[[Config, Callable[[Path], Config]], None] = lambda *_: None
     examples_read: "Callable[[Config, str, Examples], Iterable[Examples]]" = lambda *_: ()

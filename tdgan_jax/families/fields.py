@@ -1,5 +1,6 @@
 """The fields of a configuration: those of its system, younger ones, unknown ones."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from tdgan_jax.configuration import Config, flatten, to_json
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.known import NAMES, family_named
+from tdgan_jax.families.loop_fields import SHARED_LIMITS
 
 
 def new_config(family: str) -> Config:
@@ -53,6 +55,43 @@ def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
     return filled
 
 
+def impossible_value(config: Mapping[str, Any]) -> str:
+    """What is wrong with the first field that no run can have, or an empty text.
+
+    Args:
+        config: A whole configuration or a part of one, of a known system.
+
+    Returns:
+        The field, what it must be and what it is.
+    """
+    family = config.get("family")
+    if family not in NAMES:
+        return ""
+    limits = {**SHARED_LIMITS, **family_named(family).limits}
+    defaults = flatten(default_fields(family))
+    for field, value in flatten(config).items():
+        if field in defaults and not _is_alike(value, defaults[field]):
+            return f"{field} is a {type(defaults[field]).__name__}, got {value!r}"
+        if isinstance(value, int | float) and not math.isfinite(value):
+            return f"{field} must be finite, got {value}"
+        low, high = limits.get(field, (-math.inf, math.inf))
+        if isinstance(value, int | float) and not low <= value <= high:
+            below = f"at least {low:g}" if low else "not negative"
+            return f"{field} must be {below if value < low else f'at most {high:g}'}, got {value}"
+    return ""
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Whether it has the type of the default; JSON has one kind of list, and whole numbers too."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return type(value) is type(default)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    if isinstance(default, list | tuple):
+        return isinstance(value, list | tuple)
+    return isinstance(value, type(default))
+
+
 def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
     """Refuses to read a run whose configuration says more than today's program understands.
 
@@ -61,13 +100,15 @@ def check_known_fields(stored: Mapping[str, Any], path: Path) -> None:
         path: Its file, for the message.
 
     Raises:
-        UserError: Names the fields that are unknown today.
+        UserError: Names the fields that are unknown today, or one whose value no run can have.
     """
     if unknown := unknown_fields(stored):
         raise UserError(
             f"{path} has {', '.join(unknown)}, which this version does not know; use the "
             "one that trained it"
         )
+    if wrong := impossible_value(stored):
+        raise UserError(f"{path} is damaged: {wrong}")
 
 
 def unknown_fields(given: Mapping[str, Any]) -> list[str]:

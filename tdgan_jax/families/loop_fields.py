@@ -1,11 +1,52 @@
 """Fields that the configurations of all systems share: what the loop and the folds read."""
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config
 
 # Runs of before chose how folds share a process's devices.
 RETIRED = ("parallel.folds",)
+Limits: TypeAlias = Mapping[str, tuple[float, float]]
+# Smallest and largest value of the numbers that several systems have. Larger ones are slips of the
+# keyboard that would take the machine's memory or its day.
+SHARED_LIMITS: Limits = {
+    "seed": (0, 2**32 - 1),  # a key of JAX would be that of the rest
+    "model.image_size_px": (4, 1024),
+    "model.image_channels": (1, 3),  # not 2: see `check_values`
+    "model.dropout_rate": (0, 0.99),
+    "data.num_folds": (0, 1000),
+    "data.fold": (-1, 999),
+    "data.validation_fraction": (0, 0.99),
+    "data.memory_limit_bytes": (0, 2**50),
+    "data.num_workers": (0, 256),
+    "training.epochs": (1, 10**6),
+    "training.batch_size": (1, 2**14),
+    "evaluation.batch_size": (1, 2**14),
+    "log.every_steps": (1, 10**9),
+    "log.samples_every_steps": (1, 10**9),
+    "log.checkpoint_every_steps": (1, 10**9),
+    "parallel.devices_per_process": (0, 2**10),
+    "parallel.initialization_timeout_s": (1, 10**6),
+    "parallel.heartbeat_timeout_s": (1, 10**6),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.beta1": (0, 0.9999),
+    "optimizer.beta2": (0, 0.999999),
+    "optimizer.epsilon": (1e-30, 1),
+    "optimizer.weight_decay": (0, 1),
+    "optimizer.clip_norm": (0, 1e9),
+    "schedule.learning_rate": (0, 100),
+    "schedule.warmup_epochs": (0, 10**6),
+    "schedule.warmup_start": (0, 1),
+    "schedule.decay": (0, 1),
+    "schedule.decay_epochs": (1, 10**6),
+    "schedule.final_part": (0, 1),
+    "schedule.rise": (0, 1),
+    "schedule.initial_divisor": (1, 1e9),
+    "schedule.final_divisor": (1, 1e12),
+}
 
 
 def log_fields() -> Config:

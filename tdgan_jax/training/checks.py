@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from tdgan_jax.configuration import (
     Config,
@@ -15,7 +14,7 @@ from tdgan_jax.configuration import (
 )
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.families.fields import as_of_today, unknown_fields
+from tdgan_jax.families.fields import as_of_today, impossible_value, unknown_fields
 from tdgan_jax.files import read_json
 from tdgan_jax.networks.execution import PRECISIONS
 from tdgan_jax.processes.membership import several
@@ -34,16 +33,6 @@ OF_THE_MACHINES = (
     "parallel.heartbeat_timeout_s",
     "parallel.initialization_timeout_s",
     "parallel.rematerialise",
-)
-AT_LEAST_ONE = (
-    "training.epochs",
-    "training.batch_size",
-    "evaluation.batch_size",
-    "log.every_steps",
-    "log.samples_every_steps",
-    "log.checkpoint_every_steps",
-    "parallel.heartbeat_timeout_s",
-    "parallel.initialization_timeout_s",
 )
 
 
@@ -92,15 +81,8 @@ def check_values(config: Config) -> None:
         value = fields[field]
         if value not in known:
             raise UsageError(f"{field} is {value!r}; known: {', '.join(map(str, known))}")
-    for field, value in fields.items():
-        if isinstance(value, float) and not np.isfinite(value):
-            raise UsageError(f"{field} must be finite, got {value}")
-        if field in AT_LEAST_ONE and value < 1:
-            raise UsageError(f"{field} must be at least 1, got {value}")
-        if field in ("seed", "parallel.devices_per_process") and value < 0:
-            raise UsageError(f"{field} must not be negative, got {value}")
-        if field == "model.dropout_rate" and not 0 <= value < 1:
-            raise UsageError(f"model.dropout_rate must be in [0, 1), got {value}")
+    if wrong := impossible_value(config):
+        raise UsageError(wrong)
     if several() and config.parallel.mapping == "pmap":
         raise UsageError("parallel.mapping is 'pmap', which is for one process; take 'shard_map'")
     check_protocol(config)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.classifier.fields import classifier_config
+from tdgan_jax.families.classifier.fields import LIMITS, classifier_config
 from tdgan_jax.families.family import Family, Names, Parts, Training
 from tdgan_jax.families.loop_fields import RETIRED
 
@@ -70,6 +70,7 @@ def _yardsticks(config: Config, parts: Parts, num_updates: int) -> dict[str, flo
 
 CLASSIFIER = Family(
     fields=classifier_config,
+    limits=LIMITS,
     training=_training,
     transform=_transform,
     feed=_feed,

@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.loop_fields import (
+    Limits,
     evaluation_fields,
     expressions_fields,
     log_fields,
@@ -12,6 +13,17 @@ from tdgan_jax.families.loop_fields import (
     parallel_fields,
     schedule_fields,
 )
+
+LIMITS: Limits = {
+    "model.width_multiplier": (1 / 64, 8),
+    "model.num_inception_blocks": (1, 16),
+    "model.resnet_depth": (10, 101),
+    "model.resnet_width": (1, 1024),
+    "model.squeeze_reduction": (0, 1024),
+    "training.parameter_average_decay": (0, 0.999999),
+    "loss.label_smoothing": (0, 0.99),
+    "loss.class_weighting_exponent": (0, 10),
+}
 
 
 def classifier_config() -> Config:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.family import Family, Names, Parts, Training
-from tdgan_jax.families.ifgan.fields import ifgan_config
+from tdgan_jax.families.ifgan.fields import LIMITS, ifgan_config
 from tdgan_jax.families.loop_fields import RETIRED
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Itera
 
 IFGAN = Family(
     fields=ifgan_config,
+    limits=LIMITS,
     training=_training,
     transform=_transform,
     feed=_feed,

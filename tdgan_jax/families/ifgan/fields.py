@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config, unknown_variant
 from tdgan_jax.families.loop_fields import (
+    Limits,
     evaluation_fields,
     log_fields,
     log_of_tiny,
@@ -16,6 +17,37 @@ from tdgan_jax.families.loop_fields import (
 )
 
 VARIANTS = ("baseline", "without_attention", "tiny")
+LIMITS: Limits = {
+    "model.generator_width": (1, 1024),
+    "model.generator_levels": (1, 10),
+    "model.generator_dropout_rate": (0, 0.99),
+    "model.encoder_attention_level": (0, 10),
+    "model.skip_attention_level": (0, 10),
+    "model.decoder_attention_level": (0, 10),
+    "model.attention_reduction": (1, 1024),
+    "model.attention_chunk_size": (1, 2**20),
+    "model.discriminator_width": (1, 1024),
+    "model.discriminator_strided_layers": (1, 10),
+    "model.classifier_depth": (10, 101),
+    "model.classifier_width": (1, 1024),
+    "data.rotation_degrees": (0, 180),
+    "optimizer.adam_beta1": (0, 0.9999),
+    "optimizer.adam_beta2": (0, 0.999999),
+    "optimizer.learning_rate_decay": (0, 1),
+    "optimizer.learning_rate_decay_epochs": (1, 10**6),
+    "learning_rate.generator": (0, 100),
+    "learning_rate.discriminator": (0, 100),
+    "learning_rate.classifier": (0, 100),
+    "loss.adversarial_weight": (0, 1e6),
+    "loss.absolute_error_weight": (0, 1e6),
+    "loss.softmax_weight": (0, 1e6),
+    "loss.island_weight": (0, 1e6),
+    "loss.discriminator_scale": (0, 1e6),
+    "loss.classifier_gradient_weight": (0, 1e6),
+    "loss.island_distance_scale": (0, 1e6),
+    "loss.island_pairwise_weight": (0, 1e6),
+    "loss.centre_rate": (0, 1),
+}
 
 
 def ifgan_config() -> Config:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.family import Family, Names, Parts, Training
 from tdgan_jax.families.loop_fields import RETIRED
-from tdgan_jax.families.tdgan.fields import tdgan_config
+from tdgan_jax.families.tdgan.fields import LIMITS, tdgan_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +78,7 @@ def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Itera
 
 TDGAN = Family(
     fields=tdgan_config,
+    limits=LIMITS,
     training=_training,
     transform=_transform,
     feed=_feed,

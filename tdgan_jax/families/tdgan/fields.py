@@ -4,12 +4,38 @@ from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config, unknown_variant
 from tdgan_jax.families.loop_fields import (
+    Limits,
     evaluation_fields,
     log_fields,
     log_of_tiny,
     parallel_fields,
     ten_folds,
 )
+
+LIMITS: Limits = {
+    "model.width_multiplier": (1 / 64, 8),
+    "model.num_inception_blocks": (1, 16),
+    "model.noise_channels": (1, 2**14),
+    "model.num_residual_convolutions": (0, 64),
+    "data.faces.num_identities": (0, 10**7),
+    "data.augmentation.rotation_degrees": (0, 180),
+    "data.augmentation.contrast": (0, 1),
+    "data.augmentation.erased_side": (0, 1),
+    "training.face_discriminator_gap": (1, 10**9),
+    "training.expression_discriminator_gap": (1, 10**9),
+    "training.discriminator_warmup_steps": (0, 10**9),
+    "learning_rate.face_encoder": (0, 100),
+    "learning_rate.expression_encoder": (0, 100),
+    "learning_rate.expression_head": (0, 100),
+    "learning_rate.decoder": (0, 100),
+    "learning_rate.face_discriminator": (0, 100),
+    "learning_rate.expression_discriminator": (0, 100),
+    "loss.adversarial_face_weight": (0, 1e6),
+    "loss.adversarial_expression_weight": (0, 1e6),
+    "loss.perceptual_weight": (0, 1e6),
+    "loss.consistency_weight": (0, 1e6),
+    "loss.label_gradient_weight": (0, 1e6),
+}
 
 
 def tdgan_config() -> Config:

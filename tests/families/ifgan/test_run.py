@@ -368,9 +368,9 @@ def test_the_baseline_is_stored_with_one_network(trained, tmp_path):
 def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     from tdgan_jax.families.family import Names
-    from tdgan_jax.families.ifgan.training import ifgan_training
+    from tdgan_jax.families.ifgan.training import check_given_weights, ifgan_training
     from tdgan_jax.torch_weights.resnet import torch_from_resnet
-    from tdgan_jax.training.checks import check_given_weights, check_values
+    from tdgan_jax.training.checks import check_values
     from tests.torch_weights.test_resnet import shapes_of
 
     path = tmp_path / "resnet.safetensors"
@@ -387,7 +387,7 @@ def test_imagenet_weights_start_a_run_and_a_missing_file_is_named(trained, tmp_p
     shapes = jax.eval_shape(family.init_state, jax.random.key(0))
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     assert family.with_given_weights is not None
-    resnet = family.with_given_weights(state).parameters["classifier"]["resnet"]
+    resnet = family.with_given_weights(state, None).parameters["classifier"]["resnet"]
     gray = theirs["conv1"]["kernel"].sum(axis=2, keepdims=True) / 2
     np.testing.assert_allclose(resnet["conv1"]["kernel"], np.repeat(gray, 2, axis=2), rtol=1e-6)
     assert not resnet["fc"]["kernel"].any()
