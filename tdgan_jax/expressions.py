@@ -1,13 +1,17 @@
-"""Expression names, their order, and how datasets number and spell them.
+"""Expression names, their order, and how datasets number and spell them; what a name may be.
 
 This is the only place where these facts exist. Labels travel by name everywhere else: a dataset
-and a checkpoint carry their ordered names, and a class index means nothing without them.
+and a checkpoint carry their ordered names, and a class index means nothing without them. So that
+one thing has one name, whatever wrote it, the names of classes, people and files all pass
+`checked_name`.
 """
 
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.printing import printable
 
 BASIC_EXPRESSIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 """The seven classes of the papers; the index is RAF-DB's code less one."""
@@ -59,6 +63,24 @@ MMI_CODES: Mapping[int, str] = MappingProxyType(
 )
 """The emotion codes of MMI's recordings; larger ones (scream, boredom, sleepiness) are no class."""
 
+MAX_NAME_LENGTH = 200
+"""Characters of the longest name of a class or a person."""
+
+MAX_PATH_LENGTH = 4096
+"""Characters of the longest path of a file."""
+
+# What a program writes for a missing value; and the eighth category of AffectNet, a face that shows
+# none of its expressions.
+_NO_EXPRESSION = frozenset({"", "none", "null", "nan", "<na>", "n/a"})
+
+# Unicode's categories of characters that a terminal does not show as such: control characters,
+# surrogates (bytes of a file name that are no text), ends of lines and of paragraphs.
+_CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Invisible ones reorder or hide what stands beside them. Two are letters' joiners in Persian or
+# Hindi.
+_INVISIBLE = "Cf"
+_JOINERS = "\u200c\u200d"
+
 # Nouns, adjectives, and the two- and three-letter codes of JAFFE, BU-3DFE, KDEF and others.
 _SPELLINGS = {
     "surprise": ("surprised", "surprising", "astonished", "su", "sur"),
@@ -68,13 +90,88 @@ _SPELLINGS = {
     "happiness": ("happy", "joy", "joyful", "smile", "smiling", "ha", "hap"),
     "sadness": ("sad", "unhappy", "sa"),
     "anger": ("angry", "angered", "an", "ang"),
-    "neutral": ("normal", "neutrality", "none", "ne", "neu"),
+    "neutral": ("normal", "neutrality", "ne", "neu"),
     "contempt": ("contemptuous", "contemptous", "co", "con"),
 }
 
 _CANONICAL = {name: name for name in EXPRESSIONS} | {
     spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings
 }
+
+
+def checked_name(spelling: str, what: str) -> str:
+    """Gives a name as it is compared and kept everywhere: in Unicode's form NFC.
+
+    macOS hands out file names in another form, in which an accent is a character of its own: the
+    same person would be two.
+
+    Args:
+        spelling: The name as somebody wrote it; white space around it does not count.
+        what: What it names, for the message, e.g. `the subject`.
+
+    Returns:
+        The name.
+
+    Raises:
+        UserError: If it is empty, too long, or holds control characters or invisible ones.
+    """
+    return _checked(spelling, what, MAX_NAME_LENGTH, _is_hidden)
+
+
+def checked_path(spelling: str, what: str) -> str:
+    """Gives the name of a file as it is compared and kept everywhere.
+
+    Args:
+        spelling: The path as somebody wrote it; white space around it does not count.
+        what: What it names, for the message, e.g. `the image`.
+
+    Returns:
+        The path in Unicode's form NFC; marks of the direction of writing, which some programs put
+        into the names of their files, stay.
+
+    Raises:
+        UserError: If it is empty, too long, or holds control characters.
+    """
+    return _checked(spelling, what, MAX_PATH_LENGTH, _is_control)
+
+
+def _checked(spelling: str, what: str, max_length: int, is_refused: Callable[[str], bool]) -> str:
+    name = unicodedata.normalize("NFC", spelling).strip()
+    if not name:
+        raise UserError(f"{what} is empty")
+    if len(name) > max_length:
+        raise UserError(
+            f"{what} '{printable(name[:20])}...' has {len(name)} characters, more than {max_length}"
+        )
+    refused = next(filter(is_refused, name), None)
+    if refused is not None:
+        raise UserError(
+            f"{what} '{printable(name)}' holds the character U+{ord(refused):04X}, which cannot be "
+            "shown"
+        )
+    return name
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _CONTROL
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in _CONTROL or (category == _INVISIBLE and character not in _JOINERS)
+
+
+def names_an_expression(spelling: str) -> bool:
+    """Whether a label says what a face shows.
+
+    Args:
+        spelling: A label as a dataset or a user writes it.
+
+    Returns:
+        False of an empty one, of what programs write for a missing value, and of `None`, which
+        is AffectNet's category 8: none of its expressions.
+    """
+    return spelling.strip().casefold() not in _NO_EXPRESSION
 
 
 def canonical_name(spelling: str) -> str:
@@ -89,7 +186,7 @@ def canonical_name(spelling: str) -> str:
     Raises:
         UserError: If no known expression is spelled so; the message lists the known names.
     """
-    name = _CANONICAL.get(spelling.strip().casefold())
+    name = _CANONICAL.get(_folded(spelling))
     if name is None:
         raise UserError(
             f"unknown expression {spelling!r}; known are {', '.join(EXPRESSIONS)} "
@@ -106,8 +203,16 @@ def class_name(spelling: str) -> str:
 
     Returns:
         One of `EXPRESSIONS` where it is a known spelling of that; otherwise the name as it is.
+
+    Raises:
+        UserError: As `checked_name`.
     """
-    return _CANONICAL.get(spelling.strip().casefold(), spelling.strip())
+    name = checked_name(spelling, "the class")
+    return _CANONICAL.get(_folded(name), name)
+
+
+def _folded(spelling: str) -> str:
+    return unicodedata.normalize("NFC", spelling).strip().casefold()
 
 
 def in_canonical_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ PACKAGE = ROOT / "tdgan_jax"
 # A room imports from itself and from those above it in this list.
 ROOMS = (
     "errors",
+    "printing",
     "machine",
     "expressions",
     "configuration",
     "files",
-    "printing",
     "losses",
     "networks",
     "processes",
@@ -38,7 +38,9 @@ ROOMS = (
 )
 # What the folders beside the package, which the wheel holds inside it, may import from it.
 OF_CONFIGS = {"configuration", "errors", "families"}
-OF_BUILDERS = {"data", "data_builders", "errors", "expressions", "machine", "preparation"}
+OF_BUILDERS = {
+    *("data", "data_builders", "errors", "expressions", "machine", "preparation", "printing")
+}
 
 
 def module_of(path: Path) -> str:

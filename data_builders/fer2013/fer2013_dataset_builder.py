@@ -182,7 +182,7 @@ def _basic_expression(spelling: str) -> str:
     return name
 
 
-def _labels_of_row(row: dict[str, str | None]) -> tuple[str, str]:
+def _labels_of_row(row: dict[str, str]) -> tuple[str, str]:
     part, code = usage_of(row), (row["emotion"] or "").strip()
     if not code.isdecimal() or int(code) not in FER2013_CODES:
         raise BadImage(f"emotion is {code!r}, not a number from 0 to 6")

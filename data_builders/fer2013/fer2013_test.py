@@ -534,3 +534,27 @@ def test_real_fer2013(tmp_path):
         for split in ("train", "test")
     }
     assert not encoded["train"] & encoded["test"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_csv_as_spreadsheets_save_it(encoding, separator, tmp_path):
+    pixels = {n: " ".join(str(n * i % 251) for i in range(1, 2305)) for n in (3, 4)}
+    rows = [separator.join((str(n), pixels[n], "Training")) for n in pixels]
+    text = "\r\n".join([separator.join(("Emotion", "pixels", "Usage")), *rows])
+    source = tmp_path / "fer2013.csv"
+    source.write_text(text, encoding=encoding)
+    builder = prepare(source, tmp_path, partial=True)
+    names = builder.info.features["expression"].names
+    shown = {
+        names[int(example["expression"])]: int(example["image"][0, 0, 0])
+        for example in builder.as_data_source("train")
+    }
+    assert shown == {"happiness": 3, "sadness": 4}
+
+
+def test_a_quote_that_is_not_closed_is_named(tmp_path):
+    source = tmp_path / "fer2013.csv"
+    source.write_text('emotion,pixels,Usage\n3,"1 1,Training\n3,1 1,Training\n')
+    with pytest.raises(UserError, match="fer2013.csv line 2: a quote is not closed"):
+        prepare(source, tmp_path, partial=True)

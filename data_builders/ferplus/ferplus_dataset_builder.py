@@ -4,7 +4,7 @@ Reads the owner's folders with a `label.csv` in each, or `fer2013new.csv` with e
 or FER-2013's own csv file. The README beside this file has the counts and the rules.
 """
 
-import csv
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from tdgan_jax.preparation.fer2013_photographs import (
 )
 from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.preparation.tables import read_lines
 
 _FOLDER_OF_PART = {
     "Training": "FER2013Train",
@@ -156,14 +157,10 @@ class Builder(Fer2013Photographs):
 
     def _rows_of_folder(self, tree: SourceTree, table: str, folder: str) -> Iterator[_Votes]:
         """Reads a `label.csv`: file, box and ten votes in each line, without names of columns."""
-        rows = csv.reader(self.text(tree, table).splitlines(), skipinitialspace=True)
-        for row in rows:
-            if row:
-                rated = self.try_file(
-                    f"{table} line {rows.line_num}", lambda row=row: _rated(row, folder)
-                )
-                if rated is not None:
-                    yield rated
+        for line, row in read_lines(functools.partial(tree.open, table), table):
+            rated = self.try_file(f"{table} line {line}", lambda row=row: _rated(row, folder))
+            if rated is not None:
+                yield rated
 
     def _rows_of_new_table(self, tree: SourceTree, table: str) -> Iterator[_Votes]:
         """Reads `fer2013new.csv`, whose lines are those of `fer2013.csv`."""
@@ -186,7 +183,7 @@ class Builder(Fer2013Photographs):
             yield from self._rated_line(table, line, row, photograph[0])
 
     def _rated_line(
-        self, table: str, line: int, row: dict[str, str | None], position: int | None
+        self, table: str, line: int, row: dict[str, str], position: int | None
     ) -> Iterator[_Votes]:
         """What a line of `fer2013new.csv` says; nothing where it names no image."""
         file = (row["Image name"] or "").strip()

@@ -1,3 +1,4 @@
+import os
 import zipfile
 from collections import Counter
 
@@ -9,7 +10,12 @@ from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.preparation.preparing import prepare_dataset
-from tests.owners_files import assert_ten_disjoint_folds, picture, write_tree
+from tests.owners_files import (
+    assert_ten_disjoint_folds,
+    picture,
+    subjects_by_split,
+    write_tree,
+)
 
 CLASSES = ("Happy", "hap", "bored", "angry")
 
@@ -150,3 +156,132 @@ def test_csv_without_an_image_column_and_pattern_for_another_dataset(tmp_path):
         prepare(source / "table.csv", tmp_path)
     with pytest.raises(UsageError, match="rafd knows its subjects; leave --subject-pattern out"):
         prepare_dataset("rafd", source, data_dir=tmp_path, subject_pattern="(x)")
+
+
+def labels(builder) -> dict[str, str]:
+    names = [*builder.info.features["expression"].names, "-1"]
+    return {
+        example["file"].decode(): names[int(example["expression"])]
+        for split in builder.info.splits
+        for example in builder.as_data_source(split)
+    }
+
+
+def test_a_table_with_semicolons_beside_a_folder_of_images(tmp_path):
+    files = {f"images/{i}.png": picture(i) for i in range(3)}
+    table = "image;expression\nimages/0.png;happy\nimages/1.png;sad\nimages/2.png;sad\n"
+    builder = prepare(write_tree(tmp_path / "s", files | {"labels.csv": table}), tmp_path)
+    assert labels(builder) == {
+        "images/0.png": "happiness",
+        "images/1.png": "sadness",
+        "images/2.png": "sadness",
+    }
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["file;label\nimages/0.png;happy\n", "images/0.png;happy\n", "", b"image\xe9;x\n"],
+    ids="columns headless empty latin".split(),
+)
+@pytest.mark.parametrize("name", ["labels.csv", "s/labels.tsv"])
+def test_a_table_that_cannot_be_read_is_never_passed_over_for_the_folders(table, name, tmp_path):
+    folder = name.rpartition("/")[0]
+    files = {f"{folder}/images/0.png".lstrip("/"): picture(0), "README.md": "x", name: table}
+    with pytest.raises(UserError, match=rf"^{name} .*; or move the file out of the source"):
+        prepare(write_tree(tmp_path / "s", files), tmp_path)
+
+
+def test_one_person_in_two_forms_of_unicode_stands_in_one_fold(tmp_path):
+    people = ("Zoé", "Zoe\u0301", "Bo")
+    names = [f"{c}/{p}_{n}.png" for n, p in enumerate(people) for c in ("happy", "sad")]
+    files = {name: picture(seed) for seed, name in enumerate(names)}
+    source = write_tree(tmp_path / "s", files | {"scho\u0308n/Bo_1.png": picture(9)})
+    # What is typed has either form, too.
+    builder = prepare(source, tmp_path, subject_pattern="^(Zoe\u0301|Bo)_")
+    assert builder.info.features["identity"].names == ["Bo", "Zoé"]
+    assert subjects_by_split(builder) == {"fold_0": {"Bo"}, "fold_1": {"Zoé"}} or (
+        subjects_by_split(builder) == {"fold_0": {"Zoé"}, "fold_1": {"Bo"}}
+    )
+    assert "schön" in builder.info.features["expression"].names
+
+
+def test_the_same_file_in_two_forms_of_unicode_is_refused(tmp_path):
+    files = {"happy/Zoé.png": picture(0), "happy/Zoe\u0301.png": picture(1)}
+    with pytest.raises(UserError, match="two files of the name happy/Zoé.png"):
+        prepare(write_tree(tmp_path / "s", files), tmp_path)
+
+
+def test_jpegs_of_all_suffixes_are_taken(tmp_path):
+    files = {
+        "happy/1.jfif": picture(0, suffix="JPEG"),
+        "happy/2.JFIF": picture(1, suffix="JPEG"),
+        "sad/1.mpo": picture(2, suffix="MPO"),
+        "sad/2.jpg": picture(3, suffix="JPEG"),
+    }
+    builder = prepare(write_tree(tmp_path / "s", files), tmp_path)
+    assert labels(builder) == {
+        name: "happiness" if name.startswith("happy") else "sadness" for name in files
+    }
+    assert "files_left_out" not in builder.info.metadata
+
+
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        ({}, "no file"),
+        ({"1.heic": b"x"}, r"1 \.heic"),
+        ({"a.mp4": b"x", "b.mp4": b"x", "c.txt": b"x"}, r"2 \.mp4, 1 \.txt"),
+        ({"deep/1.txt": b"x"}, r"1 \.txt"),
+    ],
+)
+def test_a_class_does_not_vanish(content, there, tmp_path):
+    source = write_tree(tmp_path / "s", {"all/happy/1.png": picture(0)})
+    (source / "all/sad").mkdir()
+    write_tree(source / "all/sad", content)
+    with pytest.raises(UserError, match=f"the folder all/sad holds no picture .* but {there}"):
+        prepare(source, tmp_path)
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    files = {"happy/1.png": picture(0), "sad/1.png": picture(1)}
+    more = {"happy/1.psd": b"x", "sad/2.tga": b"x", "sad/3.tga": b"x", "notes.txt": b"x"}
+    builder = prepare(write_tree(tmp_path / "s", files | more), tmp_path)
+    assert builder.info.metadata["files_left_out"] == "2 .tga, 1 .psd, 1 .txt"
+    assert len(labels(builder)) == 2
+
+
+def test_only_heic_photographs_say_what_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("tdgan_jax.data.picture_files.READS_HEIC", False)
+    files = {f"happy/{i}.heic": b"x" for i in range(5)}
+    with pytest.raises(
+        UserError, match=r"found happy/0\.heic.*5 \.heic \(read with pillow-heif: pip"
+    ):
+        prepare(write_tree(tmp_path / "s", files), tmp_path)
+
+
+def test_none_is_no_expression(tmp_path):
+    files = {f"{c}/{n}.png": picture(n) for n, c in enumerate(("None", "neutral", "happy"))}
+    builder = prepare(write_tree(tmp_path / "s", files), tmp_path)
+    assert builder.info.features["expression"].names == ["happiness", "neutral"]
+    assert labels(builder)["None/0.png"] == "-1"
+    table = "image,expression\n0.png,None\n1.png,normal\n2.png,nan\n"
+    files = {f"{n}.png": picture(n) for n in range(3)} | {"labels.csv": table}
+    builder = prepare(write_tree(tmp_path / "t", files), tmp_path, overwrite=True)
+    assert labels(builder) == {"0.png": "-1", "1.png": "neutral", "2.png": "-1"}
+
+
+def test_folders_may_be_links(tmp_path):
+    elsewhere = write_tree(tmp_path / "elsewhere", {"1.png": picture(0)})
+    source = write_tree(tmp_path / "s", {"sad/1.png": picture(1)})
+    (source / "happy").symlink_to(elsewhere)
+    (source / "sad/loop").symlink_to(source)
+    assert labels(prepare(source, tmp_path)) == {"happy/1.png": "happiness", "sad/1.png": "sadness"}
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    source = write_tree(tmp_path / "s", {"happy/1.png": picture(0)})
+    os.mkfifo(source / "happy/2.png")
+    with pytest.raises(UserError, match=r"happy/2\.png: not a file; replace the file"):
+        prepare(source, tmp_path)
+    builder = prepare(source, tmp_path, on_bad_file="skip")
+    assert len(labels(builder)) == 1 and builder.info.metadata["skipped_files"] == 1

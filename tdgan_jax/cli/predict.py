@@ -18,6 +18,7 @@ from tdgan_jax.cli.model_arguments import (
     progress_bar,
 )
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.files import listed_paths
 from tdgan_jax.printing import is_closed, print_text, printable
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: If there is nothing to read, the only picture cannot be read, or an output
             cannot be written.
     """
+    from tdgan_jax.data.picture_files import left_out_line
     from tdgan_jax.inference import inputs
     from tdgan_jax.inference.faces import smallest_face
 
@@ -104,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
     with sigterm_cleans_up():
         counts = _predict(args)
     _print_counts(args, counts)
+    left_out = left_out_line(inputs.left_out(args.pictures))
+    if left_out and not args.quiet:
+        print_text(f"tdgan-jax: not read in the folders: {left_out}", aside=True)
     return int(counts.keys() == {"decode_error"})  # nothing could be read
 
 
@@ -158,7 +163,7 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
     with _detector_warming_up(args):
         model = open_model(args)
     read = outputs.ReadFiles()
-    listed = sys.stdin.buffer if inputs.STDIN in args.pictures else ()
+    listed = listed_paths(sys.stdin.buffer) if inputs.STDIN in args.pictures else ()
     files = _noted(inputs.named_files(args.pictures, listed), args.out, read)
     recognised = recognition.recognise(
         lambda reader: inputs.read_pictures(files, reader, every=args.every),

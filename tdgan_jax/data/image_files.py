@@ -3,13 +3,21 @@
 import contextlib
 import hashlib
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from tdgan_jax.data.file_notes import (
+    HEIC_PACKAGE,
+    has_long_notes,
+    is_heic,
+    without_long_notes,
+)
+from tdgan_jax.data.pixels import BadImage as BadImage
+from tdgan_jax.data.pixels import as_shown
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused before they are decoded."""
@@ -24,11 +32,16 @@ DIGEST_BYTES = 32
 _FINGERPRINT_SIZE = (17, 16)
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PNG_BIT_DEPTH = 24  # position in the file
-
-
-class BadImage(Exception):
-    """An image file cannot be used; the message says why, without the file's name."""
 
 
 class StoredImage(NamedTuple):
@@ -75,7 +88,7 @@ def read_image(
 ) -> StoredImage:
     """Decodes an image file and makes it what a dataset can store.
 
-    CMYK and palettes become RGB, 16-bit gray is scaled to 8 bits, what is transparent becomes
+    CMYK, LAB and palettes become RGB, 16-bit gray is scaled to 8 bits, what is transparent becomes
     white, the rotation that a camera noted is carried out, and of an animation the first frame is
     taken. Gray becomes RGB by repetition, RGB gray by its luminance (Pillow's `L`).
 
@@ -91,8 +104,8 @@ def read_image(
         The image.
 
     Raises:
-        BadImage: If the file is empty, damaged, too large, deeper than 16 bits, or of another
-            size than `size_px`.
+        BadImage: If the file is empty, damaged, too large, deeper than 16 bits, wholly
+            transparent, or of another size than `size_px`.
     """
     if not data:
         raise BadImage("the file is empty")
@@ -110,13 +123,11 @@ def read_image(
 
 
 @contextlib.contextmanager
-def opened(
-    file: IO[bytes] | str | os.PathLike[str], *, size_px: tuple[int, int] | None = None
-) -> Iterator[Image.Image]:
+def opened(file: IO[bytes], *, size_px: tuple[int, int] | None = None) -> Iterator[Image.Image]:
     """Opens an image for a `with` statement in which any trouble with it is a `BadImage`.
 
     Args:
-        file: Path or binary file object of an image in any format that Pillow reads.
+        file: Binary file object of an image in any format that is read.
         size_px: Width and height that the image must have; any by default.
 
     Yields:
@@ -126,10 +137,11 @@ def opened(
         BadImage: If the file is damaged, too large or of another size.
     """
     try:
+        formats = _formats(file)
         with warnings.catch_warnings():
             # Pillow warns of sizes that are still fine here.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(without_long_notes(file), formats=formats)
         with image:
             # The size stands in the header: a huge image is refused before it is decoded.
             check_size(*image.size, size_px=size_px)
@@ -141,39 +153,56 @@ def opened(
     except Image.UnidentifiedImageError as error:
         raise BadImage("not a readable image (damaged, or of an unknown format)") from error
     except Exception as error:  # Pillow's readers raise almost anything on damaged data.
-        raise BadImage(f"not a readable image ({error})".replace("\n", " ")) from error
+        raise _unreadable(error) from error
+
+
+def _formats(file: IO[bytes]) -> tuple[str, ...]:
+    """The formats of which a file may be one."""
+    head = file.read(64)
+    file.seek(0)
+    if not is_heic(head):
+        return _FORMATS
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError as error:
+        raise BadImage(f"a HEIC photograph, which is read with {HEIC_PACKAGE}") from error
+    pillow_heif.register_heif_opener()
+    return (*_FORMATS, "HEIF")
+
+
+def _unreadable(error: Exception) -> BadImage:
+    return BadImage(f"not a readable image ({error})".replace("\n", " "))
 
 
 def upright(image: Image.Image, *, channels: int) -> Image.Image:
     """Decodes an image as a viewer shows it.
 
     Args:
-        image: An opened image.
+        image: An opened image; it stays as it is.
         channels: 1 (gray) or 3 (RGB).
 
     Returns:
         The image in mode `L` or `RGB`; `read_image` says how other modes are converted.
 
     Raises:
-        BadImage: If the image is deeper than 16 bits.
+        BadImage: If the image is damaged, deeper than 16 bits, or shows nothing.
     """
+    try:
+        return as_shown(_turned(image), source=image).convert(_MODES[channels])
+    except BadImage:
+        raise
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    check_size(*image.size)
     image.load()
+    orientation = 1
     # Damaged EXIF data say nothing about the rotation; the pixels are good.
     with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I"):
-        levels = np.asarray(image)
-        # Pillow reads 16-bit PGM files as 32-bit.
-        if levels.min() < 0 or levels.max() > 65535:
-            raise BadImage("more than 16 bits a pixel")
-        image = Image.fromarray((levels // 257).astype(np.uint8))
-    elif image.mode == "F":
-        raise BadImage("floating-point pixels; only 8 and 16 bits are understood")
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        image = opaque
-    return image.convert(_MODES[channels])
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def check_size(width_px: int, height_px: int, *, size_px: tuple[int, int] | None = None) -> None:
@@ -185,10 +214,12 @@ def check_size(width_px: int, height_px: int, *, size_px: tuple[int, int] | None
         size_px: Width and height that it must have; any by default.
 
     Raises:
-        BadImage: If it has more than `MAX_PIXELS` pixels or another size than `size_px`.
+        BadImage: If it has no pixels, more than `MAX_PIXELS`, or another size than `size_px`.
     """
     if size_px is not None and (width_px, height_px) != size_px:
         raise BadImage(f"{width_px}x{height_px} pixels instead of {size_px[0]}x{size_px[1]}")
+    if not width_px * height_px:
+        raise BadImage("no pixels")
     if width_px * height_px > MAX_PIXELS:
         raise BadImage(f"{width_px}x{height_px} pixels, more than {MAX_PIXELS:,}")
 
@@ -233,4 +264,5 @@ def _is_storable(image: Image.Image, data: bytes, channels: int) -> bool:
         and data[_PNG_BIT_DEPTH] == 8
         and not image.has_transparency_data
         and not getattr(image, "is_animated", False)
+        and not has_long_notes(io.BytesIO(data))
     )

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import open_file
 
 FILE_NAME = "labels.npz"
 UNLABELLED = -1
@@ -68,7 +69,7 @@ def read_columns(builder: Any, split: str) -> LabelColumns:
         return _columns_of_records(builder, split)
     try:
         # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             parts = [_stored_part(builder, stored, name, chosen) for name, chosen in rows]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(

@@ -1,20 +1,32 @@
 """Reading the pictures of a user: bounded in size, and never worse than a `BadImage`."""
 
+import importlib.util
 import os
-import stat
 import warnings
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePath
 from typing import IO
 
 from PIL import Image
 
+from tdgan_jax.data.file_notes import HEIC_PACKAGE
 from tdgan_jax.data.image_files import BadImage, opened, upright
+from tdgan_jax.files import MAX_PICTURE_BYTES, check_size, open_file, reason
 
 MIN_SIDE_PX = 8  # nothing smaller shows a face
+HEIC_SUFFIXES = frozenset(".heic .heif .hif".split())
+READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
+
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .pgm .ppm .pbm .pnm .jp2 .avif".split()
-)
+    (
+        ".jpg .jpeg .jpe .jfif .jif .pjpeg .pjp .mpo .png .webp .gif .bmp .dib .tif .tiff"
+        " .pgm .ppm .pbm .pnm .jp2 .j2k .jpx .jpf .avif"
+    ).split()
+) | (HEIC_SUFFIXES if READS_HEIC else frozenset())
 """Of the files that are taken for pictures where a folder is named."""
+
+_NAMED_SUFFIXES = 8
 
 
 def read_picture(path: str | os.PathLike[str]) -> Image.Image:
@@ -31,17 +43,15 @@ def read_picture(path: str | os.PathLike[str]) -> Image.Image:
         BadImage: If there is no such file, or it is unreadable, damaged, too large or too small.
     """
     try:
-        status = Path(path).stat()
-        # A pipe or a device would be waited for without end.
-        if not stat.S_ISREG(status.st_mode):
-            raise BadImage("not a file")
-        if not status.st_size:
-            raise BadImage("the file is empty")
-        with warnings.catch_warnings(), open(path, "rb") as file:
+        with warnings.catch_warnings(), open_file(path) as file:
             warnings.simplefilter("ignore")  # of damaged metadata; the pixels decide
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise BadImage("the file is empty")
+            check_size(size, MAX_PICTURE_BYTES)
             return _decode(file)
-    except (OSError, ValueError) as error:  # of the file system; those of Pillow are `BadImage`
-        raise BadImage(getattr(error, "strerror", None) or str(error)) from error
+    except OSError as error:  # of the file system; those of Pillow are `BadImage`
+        raise BadImage(reason(error)) from error
 
 
 def _decode(file: IO[bytes]) -> Image.Image:
@@ -52,3 +62,26 @@ def _decode(file: IO[bytes]) -> Image.Image:
                 f"{image.width}x{image.height} pixels, less than {MIN_SIDE_PX}x{MIN_SIDE_PX}"
             )
         return upright(image, channels=3)
+
+
+def left_out_line(names: Iterable[str | os.PathLike[str]]) -> str:
+    """Counts files of a folder that are not taken, for one line.
+
+    Args:
+        names: Their names or paths.
+
+    Returns:
+        How many there are of each suffix, the most frequent first, such as `3 .heic (...), 1 .txt`
+        with the package that reads the first; empty if there are none.
+    """
+    counts = Counter(PurePath(name).suffix.lower() for name in names)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named = [_counted(suffix, number) for suffix, number in ordered[:_NAMED_SUFFIXES]]
+    rest = sum(number for _, number in ordered[_NAMED_SUFFIXES:])
+    return ", ".join(named + ([f"{rest} others"] if rest else []))
+
+
+def _counted(suffix: str, number: int) -> str:
+    if suffix in HEIC_SUFFIXES and not READS_HEIC:
+        return f"{number} {suffix} (read with {HEIC_PACKAGE})"
+    return f"{number} {suffix or 'without a suffix'}"

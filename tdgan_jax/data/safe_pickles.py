@@ -15,6 +15,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import check_file, open_file, reason
 
 # As older and newer versions of NumPy write arrays and numbers. Old protocols have no bytes, but
 # texts to encode, and nothing for none at all.
@@ -31,6 +32,8 @@ NUMPY_NAMES = frozenset(
         ),
     }
 )
+MAX_PICKLE_BYTES = 4 << 30
+
 _RECONSTRUCT, _SCALAR, _FROM_BUFFER = "_reconstruct", "scalar", "_frombuffer"
 _OBJECTS = re.compile(r"O\d?")
 _NUMBERS = re.compile(r"[biufSU]\d{1,4}")
@@ -98,10 +101,11 @@ def read_pickle(path: Path, *, allowed: Collection[str]) -> Any:
         UserError: If the file cannot be read, is damaged, or names anything else, which is named.
     """
     try:
-        with open(path, "rb") as file:
+        check_file(path, limit_bytes=MAX_PICKLE_BYTES)
+        with open_file(path) as file:
             return load_pickle(file, allowed=allowed, source=str(path))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
 
 
 def load_pickle(file: IO[bytes], *, allowed: Collection[str], source: str) -> Any:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.files import write_atomically
+from tdgan_jax.files import open_file, read_file, write_atomically
 
 SUMS_FILE = "SHA256SUMS"
 
@@ -23,7 +23,7 @@ def check_sums(folder: Path) -> None:
         UserError: If the file is missing, or another one is missing or differs from it.
     """
     try:
-        lines = (folder / SUMS_FILE).read_text(encoding="ascii").splitlines()
+        lines = read_file(folder / SUMS_FILE).decode("ascii").splitlines()
         for expected, name in (line.split("  ", 1) for line in lines):
             if _sum(folder / name) != expected:
                 raise ValueError(f"the SHA-256 of {name} is not that of the release")
@@ -32,5 +32,5 @@ def check_sums(folder: Path) -> None:
 
 
 def _sum(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,6 +26,7 @@ from typing import Any
 
 from tdgan_jax.data.images import TEST_TRANSFORMS
 from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import checked_name
 from tdgan_jax.families.stored import ModelDescription, Preprocessing, describe_as_json
 from tdgan_jax.files import read_json, write_json
 from tdgan_jax.networks.normalisation import Normalisation
@@ -34,6 +35,8 @@ MODEL_FILE = "model.json"
 FORMAT_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 CHANNEL_ORDERS = ("rgb", "bgr")
+MAX_IMAGE_SIZE_PX = 4096
+DROPOUT_RATE = "dropout_rate"  # how fields end that only training uses
 WEIGHT_FORMATS = ("torch", "safetensors", "onnx")
 
 
@@ -78,10 +81,13 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
         return value
 
     def names(name: str) -> tuple[str, ...]:
-        listed = tuple(field(stored, name, list))
-        if not all(isinstance(item, str) for item in listed) or len(set(listed)) < len(listed):
+        listed = field(stored, name, list)
+        if not all(isinstance(item, str) for item in listed):
             raise UserError(f"{path} is damaged: {name} is no list of different names")
-        return listed
+        checked = tuple(_name(path, name, item) for item in listed)
+        if len(set(checked)) < len(checked):
+            raise UserError(f"{path} is damaged: {name} is no list of different names")
+        return checked
 
     version = field(stored, "format_version", int)
     if version not in READABLE_VERSIONS:
@@ -105,6 +111,7 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
         ),
         temperature=_positive(path, "temperature", stored.get("temperature", 1.0)),
     )
+    _check_values(path, description)
     for name in ("image_size_px", "image_channels"):
         if preprocessing[name] != description.architecture.get(name, preprocessing[name]):
             raise UserError(f"{path} is damaged: it holds two different values of {name}")
@@ -117,6 +124,38 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
     if weights not in WEIGHT_FORMATS:
         raise UserError(f"{path}: weights is {weights!r}; known: {', '.join(WEIGHT_FORMATS)}")
     return description, weights
+
+
+def _name(path: Path, field: str, spelling: str) -> str:
+    try:
+        return checked_name(spelling, f"a name of {field}")
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _check_values(path: Path, description: ModelDescription) -> None:
+    """Refuses what no model has, and the weights beside it do not tell."""
+    if not description.expression_names:
+        raise UserError(f"{path} is damaged: expression_names is empty")
+    identities = description.identity_names
+    if identities is not None and len(identities) != description.num_identities:
+        raise UserError(
+            f"{path} is damaged: identity_names has {len(identities)} names, num_identities is "
+            f"{description.num_identities}"
+        )
+    for field, value in description.architecture.items():
+        if field.endswith(DROPOUT_RATE) and not (_is_number(value) and 0 <= value < 1):
+            raise UserError(f"{path} is damaged: {field} is {value!r}, not a number in [0, 1)")
+    size_px = description.preprocessing.image_size_px
+    if not 1 <= size_px <= MAX_IMAGE_SIZE_PX:
+        raise UserError(
+            f"{path} is damaged: image_size_px is {size_px}, not in [1, {MAX_IMAGE_SIZE_PX}]"
+        )
+    if description.preprocessing.image_channels not in (1, 3):
+        raise UserError(
+            f"{path} is damaged: image_channels is {description.preprocessing.image_channels}, "
+            "not 1 or 3"
+        )
 
 
 def _normalisation(path: Path, preprocessing: Mapping[str, Any]) -> Normalisation:
@@ -153,4 +192,7 @@ def _positive(path: Path, name: str, value: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # a bool is an int, too
+    except OverflowError:  # whole numbers have no end in JSON
+        return False

@@ -1,5 +1,6 @@
 """Makes a model out of weights from elsewhere: PyTorch's state dicts or safetensors."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -109,7 +110,7 @@ def import_weights(
 
 def _description_beside(source: Path, family_name: str) -> ModelDescription | None:
     path = (source if source.is_dir() else source.parent) / MODEL_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     description, weights = read_description(path)
     if weights == "onnx":
@@ -162,11 +163,14 @@ def _description_of(
 
 
 def _checked_names(labels: Sequence[str], num_expressions: int) -> tuple[str, ...]:
-    names = tuple(class_name(label) for label in labels)
+    try:
+        names = tuple(class_name(label) for label in labels)
+    except UserError as error:
+        raise UsageError(f"--labels: {error}") from error
     if len(names) != num_expressions:
         raise UsageError(
             f"--labels has {len(names)} names, the weights tell {num_expressions} expressions apart"
         )
-    if len(set(names)) < len(names) or not all(names):
+    if len(set(names)) < len(names):
         raise UsageError(f"--labels needs different names, not {', '.join(names)}")
     return names

@@ -75,6 +75,10 @@ class CropSettings(NamedTuple):
         """
         if set(fields) != set(cls._fields):
             raise UserError(f"not the settings of a face crop: {dict(fields)}")
+        for name, usual in cls()._asdict().items():
+            kinds = (int, float) if isinstance(usual, float) else (type(usual),)
+            if type(fields[name]) not in kinds:
+                raise UserError(f"face crop: {name} is {fields[name]!r}; {usual!r} is usual")
         settings = cls(**fields)
         settings.check()
         return settings

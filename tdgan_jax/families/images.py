@@ -110,8 +110,7 @@ def _decoded(image: str | os.PathLike[str] | Image.Image, channels: int) -> np.n
     else:
         name = os.fspath(image)
     try:
-        # A copy: the caller's image stays as it is.
-        decoded = image.copy() if isinstance(image, Image.Image) else read_picture(image)
+        decoded = image if isinstance(image, Image.Image) else read_picture(image)
         return to_array(upright(decoded, channels=channels))
     except (BadImage, ValueError) as error:  # a mode that Pillow does not convert
         raise UserError(f"{printable(name)}: {error}") from error

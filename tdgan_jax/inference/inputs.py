@@ -146,6 +146,18 @@ def read_pictures(
             yield from one_ahead(pool, _read_video(found, every))
 
 
+def left_out(arguments: Sequence[str]) -> list[str]:
+    """Names of the files in the named folders that are taken neither for a picture nor a video."""
+    return [
+        name
+        for argument in arguments
+        if argument != STDIN and os.path.isdir(argument)
+        for _, files in walk(argument)
+        for name in files
+        if not name.startswith(".") and not _is_taken(Path(name))
+    ]
+
+
 def is_video(path: Path) -> bool:
     """Whether a file is taken for a video, by its suffix."""
     return path.suffix.lower() in VIDEO_SUFFIXES
@@ -187,7 +199,7 @@ def _files_of_folder(path: str) -> Iterator[InputFile]:
     for parent, files in walk(path):
         for name in files:
             found = Path(parent, name)
-            if not name.startswith(".") and (is_video(found) or _is_picture(found)):
+            if not name.startswith(".") and _is_taken(found):
                 yield InputFile(found, found.relative_to(path))
 
 
@@ -201,5 +213,5 @@ def _each_once(files: Iterable[InputFile]) -> Iterator[InputFile]:
             yield file
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in picture_files.SUFFIXES
+def _is_taken(path: Path) -> bool:
+    return is_video(path) or path.suffix.lower() in picture_files.SUFFIXES

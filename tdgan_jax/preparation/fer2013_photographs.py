@@ -1,11 +1,8 @@
 """What FER-2013 and FER+ share: the same photographs, 48x48 gray, as files or lines of one csv."""
 
-import csv
-import io
-import zlib
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -18,6 +15,7 @@ from tdgan_jax.preparation.image_builder import ImageBuilder, ReadImages
 from tdgan_jax.preparation.image_workers import Reading
 from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.preparation.tables import read_header, read_rows
 
 SIZE_PX = (48, 48)
 TABLE = r"(?:fer2013|icml_face_data)\.csv"
@@ -106,7 +104,7 @@ class Fer2013Photographs(ImageBuilder, skip_registration=True):
 
 def table_rows(
     tree: SourceTree, name: str, columns: Collection[str]
-) -> Iterator[tuple[int, dict[str, str | None]]]:
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Reads a csv file line by line.
 
     Args:
@@ -120,20 +118,14 @@ def table_rows(
     Raises:
         UserError: If a column is missing, or the file cannot be read to its end.
     """
-    try:
-        with tree.open(name) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            rows = csv.DictReader(text, skipinitialspace=True)
-            missing = set(columns) - set(rows.fieldnames or ())
-            if missing:
-                raise UserError(f"{name} lacks the column {min(missing)} in its first line")
-            for row in rows:
-                yield rows.line_num, row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, BadZipFile, zlib.error) as error:
-        raise UserError(f"{name} in {tree.path} cannot be read to its end ({error})") from error
+    opened, title = functools.partial(tree.open, name), f"{name} in {tree.path}"
+    missing = set(columns) - set(read_header(opened, title, columns).columns)
+    if missing:
+        raise UserError(f"{name} lacks the column {min(missing)} in its first line")
+    yield from read_rows(opened, title, columns)
 
 
-def usage_of(row: dict[str, str | None]) -> str:
+def usage_of(row: dict[str, str]) -> str:
     """The part of the set that a line of the csv file belongs to.
 
     Args:

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tdgan_jax.data.builders import needs_source, new_builder
+from tdgan_jax.data.picture_files import left_out_line
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern
 from tdgan_jax.preparation.duplicates import identical_pictures
 from tdgan_jax.preparation.image_builder import ImageBuilder
 from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.printing import printable
 
 
 class Inspection(NamedTuple):
@@ -51,7 +53,8 @@ def inspect_source(
         What is there, if it is all that is expected.
 
     Raises:
-        UserError: Names the first difference and its cure.
+        UserError: Names the first difference and its cure, or counts the files that a build leaves
+            out although a person would expect them in the dataset.
         UsageError: If the dataset or configuration is unknown, needs no source, or takes no
             subject pattern.
     """
@@ -68,6 +71,7 @@ def inspect_source(
         _check_spellings(builder.title, listed)
         pictures = [stored.digest for _, stored in builder.stored_images(tree, listed)]
     builder.check_not_empty(len(pictures))
+    _check_nothing_left_out(builder)
     identical = identical_pictures(pictures)
     _check_people(builder.title, listed, identical)
     notes = {name: value for name, value in builder.notes.items() if value}
@@ -75,14 +79,28 @@ def inspect_source(
 
 
 def _check_spellings(title: str, listed: Sequence[ListedImage]) -> None:
-    spellings: dict[str, str] = {}
-    for image in listed:
-        other = spellings.setdefault(image.subject.casefold(), image.subject)
-        if other != image.subject:
-            raise UserError(
-                f"{title}: the subjects {other} and {image.subject} differ in case only; if they "
-                "are one person, spell them alike"
-            )
+    for what, thing, names in (
+        ("subjects", "person", (image.subject for image in listed)),
+        ("classes", "class", (image.expression or "" for image in listed)),
+    ):
+        spellings: dict[str, str] = {}
+        for name in names:
+            other = spellings.setdefault(name.casefold(), name)
+            if other != name:
+                raise UserError(
+                    f"{title}: the {what} {other} and {name} differ in case only; if they are one "
+                    f"{thing}, spell them alike"
+                )
+
+
+def _check_nothing_left_out(builder: ImageBuilder) -> None:
+    left_out = builder.left_out
+    if left_out:
+        raise UserError(
+            f"{builder.title}: prepare does not take {left_out_line(left_out)}, the first of which "
+            f"is {printable(left_out[0])}; convert or move what belongs to the set, and move the "
+            "rest out of the source"
+        )
 
 
 def _check_people(
@@ -94,7 +112,8 @@ def _check_people(
     for (first, second), images in sorted(shared.items()):
         raise UserError(
             f"{title}: subjects {first} and {second} share {len(images) // 2} identical pictures "
-            f"({images[0].name} is {images[1].name}); if they are one person, remove one of them"
+            f"({printable(images[0].name)} is {printable(images[1].name)}); if they are one "
+            "person, remove one of them"
         )
 
 

@@ -4,13 +4,16 @@ One line an image, with the columns `image` (path from the folder of the csv), `
 `identity` and `subject`. Only `image` must be there, and whatever the dataset cannot do without.
 """
 
-import csv
-import io
-from collections.abc import Callable, Collection, Iterator
+import functools
+import posixpath
+from collections.abc import Callable, Collection, Sequence
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import checked_name, checked_path, names_an_expression
 from tdgan_jax.preparation.listing import ListedImage
-from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.preparation.source_tree import TABLE_SUFFIXES, SourceTree
+from tdgan_jax.preparation.tables import Row, read_header, read_rows
+from tdgan_jax.printing import printable
 
 COLUMNS = ("image", "expression", "identity", "subject")
 
@@ -19,28 +22,56 @@ def find_label_table(tree: SourceTree) -> str | None:
     """Finds the table of a source.
 
     Args:
-        tree: The source: a csv file, or a folder or zip file that may hold one at its top.
+        tree: The source: a csv file, or a folder or zip file that may hold one.
 
     Returns:
-        Name of the only csv file at the top that has a column `image`; None if there is none.
+        Name of the only csv file with a column `image` among those that lie nearest to the top;
+        None if the source holds no csv file.
 
     Raises:
-        UserError: If there are two, or a csv file given as the source has no such column.
+        UserError: If there are two, or none can be used: labels that lie beside the images are
+            never left aside.
     """
-    top = min((name.count("/") for name in tree.names), default=0)
-    tables = [n for n in tree.names if n.count("/") == top and n.lower().endswith(".csv")]
-    usable = [name for name in tables if _is_label_table(tree, name)]
+    tables = [name for name in tree.names if name.lower().endswith(TABLE_SUFFIXES)]
+    usable, faults = [], []
+    for name in _nearest(tables) + _nearest([n for n in tree.names if _is_text(n)]):
+        try:
+            _check_is_label_table(tree, name)
+            usable.append(name)
+        except UserError as fault:
+            if not _is_text(name):  # most texts are none that were meant as tables
+                faults.append(fault)
     if len(usable) > 1:
         raise UserError(
-            f"{tree.path} holds two tables, {usable[0]} and {usable[1]}; give one of the csv files "
-            "as the source"
+            f"{tree.path} holds two tables, {printable(usable[0])} and {printable(usable[1])}; "
+            "give one of the csv files as the source"
         )
-    if not usable and len(tables) == len(tree.names) == 1:
+    if not usable and faults:
         raise UserError(
-            f"{tree.path} has no column image in its first line; the columns are "
-            + ", ".join(COLUMNS)
+            f"{faults[0]}"
+            + ("; or move the file out of the source" if len(tree.names) > len(tables) else "")
         )
     return usable[0] if usable else None
+
+
+def _nearest(names: Sequence[str]) -> list[str]:
+    """Those that lie nearest to the top."""
+    top = min((name.count("/") for name in names), default=0)
+    return [name for name in names if name.count("/") == top]
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(".txt")
+
+
+def _check_is_label_table(tree: SourceTree, name: str) -> None:
+    columns = _columns(tree, name)
+    if "image" not in columns:
+        there = printable(", ".join(columns)[:80]) or "nothing"
+        raise UserError(
+            f"{printable(name)} has no column image in its first line; the columns are "
+            f"{', '.join(COLUMNS)}, there is {there}"
+        )
 
 
 def read_label_table(
@@ -60,72 +91,61 @@ def read_label_table(
         required: Columns besides `image` that must be there and be filled in every line.
 
     Returns:
-        The images, in the order of the table.
+        The images, in the order of the table. Where the expression is not required, an image
+        whose label names none (see `names_an_expression`) has none.
 
     Raises:
         UserError: If a required value or column is missing, a path occurs twice, an expression is
-            unknown, or the file is not a csv file in UTF-8.
+            unknown, a name is none, or the file is no table.
     """
-    absent = [column for column in required if column not in _header(tree, table)]
+    absent = [column for column in required if column not in _columns(tree, table)]
     if absent:
-        raise UserError(f"{table} lacks the column {absent[0]} in its first line")
-    folder = table.rpartition("/")[0]
+        raise UserError(f"{printable(table)} lacks the column {absent[0]} in its first line")
     line_of: dict[str, int] = {}
     listed = []
-    for line, row in _rows(tree, table):
-        values = {column: (row.get(column) or "").strip() for column in COLUMNS}
-        file = values["image"].replace("\\", "/").removeprefix("./")
-        for column in ("image", *required):
-            if not values[column]:
-                raise UserError(f"{table} line {line}: the column {column} is empty")
-        if line_of.setdefault(file, line) != line:
-            raise UserError(f"{table} line {line}: {file} stands in line {line_of[file]} already")
+    for line, row in read_rows(functools.partial(tree.open, table), table, COLUMNS):
         try:
-            expression = class_of(values["expression"]) if values["expression"] else None
+            image = _listed(table, row, class_of, required)
         except UserError as error:
-            raise UserError(f"{table} line {line}: {error}") from error
-        if values["expression"] and expression is None:
+            raise UserError(f"{printable(table)} line {line}: {error}") from error
+        if image is None:
             continue
-        listed.append(
-            ListedImage(
-                file=file,
-                name=f"{folder}/{file}" if folder else file,
-                expression=expression,
-                identity=values["identity"] or values["subject"] or None,
-                subject=values["subject"],
+        if line_of.setdefault(image.name, line) != line:
+            raise UserError(
+                f"{printable(table)} line {line}: {printable(image.file)} stands in line "
+                f"{line_of[image.name]} already"
             )
-        )
+        listed.append(image)
     return listed
 
 
-def _is_label_table(tree: SourceTree, name: str) -> bool:
-    try:
-        return "image" in _header(tree, name)
-    except UserError:
-        if len(tree.names) == 1:
-            raise
-        return False  # Some other table of the owner's.
+def _listed(
+    table: str, row: Row, class_of: Callable[[str], str | None], required: Collection[str]
+) -> ListedImage | None:
+    """What a line says; None if its expression is no class of the dataset."""
+    values = {column: row.get(column, "") for column in COLUMNS}
+    for column in ("image", *required):
+        if not values[column]:
+            raise UserError(f"the column {column} is empty")
+    spelling = values["expression"]
+    is_labelled = bool(spelling) if "expression" in required else names_an_expression(spelling)
+    expression = class_of(spelling) if is_labelled else None
+    if is_labelled and expression is None:
+        return None
+    # One file has one name: `p//0.png` and `p/0.png` are the same image.
+    file = posixpath.normpath(checked_path(values["image"], "the image").replace("\\", "/"))
+    identity, subject = (
+        checked_name(values[column], f"the {column}") if values[column] else ""
+        for column in ("identity", "subject")
+    )
+    return ListedImage(
+        file=file,
+        name=posixpath.normpath(posixpath.join(posixpath.dirname(table), file)),
+        expression=expression,
+        identity=identity or subject or None,
+        subject=subject,
+    )
 
 
-def _header(tree: SourceTree, table: str) -> list[str]:
-    with _opened(tree, table) as text:
-        try:
-            return [column.strip() for column in next(csv.reader(text), [])]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{table} is not a csv file in UTF-8 ({error})") from error
-
-
-def _rows(tree: SourceTree, table: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    with _opened(tree, table) as text:
-        reader = csv.DictReader(text, skipinitialspace=True)
-        try:
-            reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
-            for row in reader:
-                yield reader.line_num, row
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{table} is not a csv file in UTF-8 ({error})") from error
-
-
-def _opened(tree: SourceTree, table: str) -> io.TextIOWrapper:
-    # Spreadsheets put a byte order mark in front.
-    return io.TextIOWrapper(tree.open(table), encoding="utf-8-sig", newline="")
+def _columns(tree: SourceTree, table: str) -> tuple[str, ...]:
+    return read_header(functools.partial(tree.open, table), table, COLUMNS).columns

@@ -15,6 +15,7 @@ from tdgan_jax.data.builders import (
     open_dataset,
 )
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.files import reason
 from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN, check_subject_pattern, differences
 from tdgan_jax.preparation.staging import move_into_place, staging_folder
 
@@ -83,6 +84,7 @@ def prepare_dataset(
         UsageError: If the dataset or configuration is unknown, a source is missing, or the
             dataset takes no subject pattern or no cropping.
     """
+    _check_folder_name(data_dir)
     target = new_builder(name, config, data_dir)
     build_options: dict[str, Any] = {}
     if needs_source(name):
@@ -91,7 +93,7 @@ def prepare_dataset(
                 f"{name} is built from files that you download; add --source PATH\n"
                 f"{target.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
-        if not Path(source).expanduser().exists():
+        if not os.path.exists(os.path.expanduser(source)):
             raise UserError(f"the source {source} does not exist")
         build_options = {
             "source": os.fspath(source),
@@ -121,7 +123,8 @@ def prepare_dataset(
                 "give another --data-dir"
             )
         raise AlreadyPrepared(f"{is_there}; --overwrite builds it again")
-    root = Path(target.data_dir_root).expanduser()
+    root = Path(os.path.expanduser(target.data_dir_root))
+    _make_folder(root, dataset_title(target))
     try:
         with staging_folder(root, name) as staging:
             # TFDS draws its own bars where the builder has none.
@@ -156,6 +159,24 @@ def ensure_drawn_datasets(data: Any, *, show_progress: bool) -> None:
         if show_progress:
             print(f"drawing the dataset {source.dataset} (once)", file=sys.stderr, flush=True)
         prepare_dataset(source.dataset, config=config, data_dir=directory)
+
+
+def _check_folder_name(data_dir: str | os.PathLike[str] | None) -> None:
+    """Refuses what no file system can have for a folder, before TFDS looks there."""
+    try:
+        os.path.lexists(os.fspath(data_dir or "."))
+        is_usable = data_dir is None or "\0" not in os.fspath(data_dir)
+    except ValueError:  # what cannot be encoded
+        is_usable = False
+    if not is_usable:
+        raise UserError("the name of the folder for datasets holds a null character")
+
+
+def _make_folder(folder: Path, title: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {title} to {folder}: {reason(error)}") from error
 
 
 def _build(builder: "DatasetBuilder", *, tfds_bars: bool) -> None:

@@ -15,8 +15,12 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from tdgan_jax.data.image_files import BadImage
+from tdgan_jax.data.picture_files import left_out_line
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import MAX_SMALL_FILE_BYTES, decode_text, read_stream, reason
+from tdgan_jax.preparation.documents import is_document
 from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.printing import printable
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.preparation import Cropping
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 OnBadFile = Literal["stop", "skip"]
 Detect = Literal["mtcnn", "none"]
 SKIPPED_FILES = "skipped_files.csv"
+LEFT_OUT = "files_left_out"
 _TOTALS = ("images", "subjects")
 
 _Item = TypeVar("_Item")
@@ -40,6 +45,7 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         NEEDS_SOURCE: That it is built from files, which a dataset that is drawn is not.
         notes: Facts about the build, kept with the dataset (`metadata.json`): whether the source
             was `partial`, the number of `skipped_files`, and what a subclass adds.
+        left_out: Files of the source that were not taken although a person would expect it.
     """
 
     NEEDS_SOURCE: ClassVar[bool] = True
@@ -73,6 +79,7 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         self.show_progress = show_progress
         self.cropping = cropping
         self.notes = tfds.core.MetadataDict()
+        self.left_out: tuple[str, ...] = ()
         super().__init__(file_format=file_format, **kwargs)
 
     @property
@@ -151,10 +158,11 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             UserError: If nothing was found.
         """
         if not found:
-            there = ", ".join(tree.names[:3]) or "nothing"
+            there = printable(", ".join(tree.names[:3])) or "nothing"
+            if len(tree.names) > 3:
+                there += f", ... ({left_out_line(tree.names)})"
             raise UserError(
-                f"{tree.path} does not look like {self.name}: expected {expected}; "
-                f"found {there}{', ...' if len(tree.names) > 3 else ''}"
+                f"{tree.path} does not look like {self.name}: expected {expected}; found {there}"
             )
 
     def text(self, tree: SourceTree, name: str) -> str:
@@ -171,9 +179,12 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             UserError: If it cannot be read, or is no text.
         """
         try:
-            return tree.read(name).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.title}: {name} cannot be read ({error})") from error
+            with tree.open(name) as file:
+                return decode_text(read_stream(file, limit_bytes=MAX_SMALL_FILE_BYTES))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.title}: {printable(name)} cannot be read ({reason(error)})"
+            ) from error
 
     def check_counts(
         self,
@@ -237,11 +248,22 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """
         if self.on_bad_file == "stop":
             raise UserError(
-                f"{self.title}: {name}: {reason}; replace the file, "
+                f"{self.title}: {printable(name)}: {reason}; replace the file, "
                 "or leave such files out with --on-bad-file skip"
             )
         self.append_to_list(SKIPPED_FILES, {"file": name, "reason": reason})
         self.notes["skipped_files"] += 1
+
+    def note_left_out(self, names: Iterable[str]) -> None:
+        """Notes which files of the source are not taken.
+
+        Args:
+            names: All of them; texts that tell of the images are counted, but not missed.
+        """
+        names = tuple(names)
+        if names:
+            self.notes[LEFT_OUT] = left_out_line(names)
+        self.left_out = tuple(name for name in names if not is_document(name))
 
     def try_file(self, name: str, read: Callable[[], _Result]) -> _Result | None:
         """Reads a file, and deals with it as a bad one when that fails.
@@ -259,7 +281,7 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         try:
             return read()
         except (BadImage, OSError) as error:
-            self.bad_file(name, str(error))
+            self.bad_file(name, reason(error))
             return None
 
     def append_to_list(self, file_name: str, row: Mapping[str, object]) -> None:

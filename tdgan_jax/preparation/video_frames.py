@@ -1,17 +1,17 @@
-"""Single frames of videos, read with PyAV: the extra `video`, imported when a video is met."""
+"""Single frames of the videos of a dataset, read with PyAV: the extra `video`."""
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from PIL import Image
 
-from tdgan_jax.data.image_files import BadImage, check_size
+from tdgan_jax.data.image_files import BadImage
+from tdgan_jax.data.video_files import NoVideoReader, decoded_frames, image_of
 from tdgan_jax.errors import UserError
 
 
 def read_frames(data: bytes, choose: Callable[[int], Sequence[int]]) -> list[Image.Image]:
-    """Decodes some frames of a video.
+    """Decodes some frames of a video, each as a player shows it.
 
     Args:
         data: Content of the video file.
@@ -25,25 +25,17 @@ def read_frames(data: bytes, choose: Callable[[int], Sequence[int]]) -> list[Ima
         UserError: If PyAV is not installed.
     """
     try:
-        import av
-        from av.error import FFmpegError
-    except ModuleNotFoundError as error:
-        raise UserError("reading videos needs PyAV: pip install 'tdgan-jax[video]'") from error
-    opened: Any = av.open  # typed as a container that may be for writing
-    try:
         # Decoded twice, for the length in the header is a guess and all frames would fill memory.
-        with opened(io.BytesIO(data)) as video:
-            stream = video.streams.video[0]
-            check_size(stream.width, stream.height)
-            count = sum(1 for _ in video.decode(stream))
+        count = sum(1 for _ in decoded_frames(io.BytesIO(data)))
         wanted = list(choose(count))
-        with opened(io.BytesIO(data)) as video:
-            found = {
-                number: frame.to_image()
-                for number, frame in enumerate(video.decode(video.streams.video[0]))
-                if number in wanted
-            }
-    except (FFmpegError, IndexError, ValueError, MemoryError) as error:
+        found = {
+            frame.number: image_of(frame)
+            for frame in decoded_frames(io.BytesIO(data))
+            if frame.number in wanted
+        }
+    except NoVideoReader as error:
+        raise UserError(str(error)) from error
+    except BadImage as error:
         raise BadImage(f"not a readable video ({error})") from error
     missing = [number for number in wanted if number not in found]
     if missing:

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.families.titles import recogniser_title
-from tdgan_jax.files import read_json
+from tdgan_jax.files import read_file, read_json
 from tdgan_jax.reports import page
 from tdgan_jax.reports.drawing import NUM_COLOURS
 from tdgan_jax.reports.measurement_figures import scatter_figure
@@ -111,7 +111,7 @@ def interpolation_section(runs: Mapping[str, RunFiles]) -> str:
     for run_name, run in runs.items():
         path = run.path / PICTURES_FOLDER / INTERPOLATION_FILE
         if path.is_file():
-            image = page.image(path.read_bytes(), "image/png", f"Interpolation, {run_name}")
+            image = page.image(read_file(path), "image/png", f"Interpolation, {run_name}")
             # As wide as it is: shrunk to a phone's width its faces would be specks.
             cards.append(page.card(escape(run_name), page.scrolled(image)))
     if not cards:

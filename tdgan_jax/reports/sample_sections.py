@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from tdgan_jax.files import read_file
 from tdgan_jax.reports import page
 from tdgan_jax.runs.folder import AVERAGE_FACES_SHEET, RunFiles
 
@@ -68,7 +69,7 @@ def _picture_card(title: str, path: Path) -> str:
 
 def _small_image(path: Path) -> tuple[bytes, str]:
     """The file itself, or a JPEG of it when it is large."""
-    content = path.read_bytes()
+    content = read_file(path)
     with Image.open(io.BytesIO(content)) as image:
         image.load()  # finds a torn file
         if len(content) <= _LARGE_IMAGE_BYTES:

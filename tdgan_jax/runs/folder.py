@@ -30,13 +30,14 @@ from typing import Any, NamedTuple
 import tdgan_jax
 from tdgan_jax.families.fields import as_of_today
 from tdgan_jax.errors import UserError
-from tdgan_jax.files import plain, read_json, write_atomically
+from tdgan_jax.files import plain, read_file, read_json, reason, write_atomically
 from tdgan_jax.runs.lock import locked_folder
 from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.jsonl"
+MAX_LOG_BYTES = 1 << 30
 RESULT_FILE = "result.json"
 CROSS_VALIDATION_FILE = "cross_validation.json"
 REPORT_FILE = "report.html"
@@ -197,7 +198,7 @@ class MetricsLog:
         records = read_metrics(self._path)
         kept = [record for record in records if step is None or record["step"] <= step]
         content = "".join(json.dumps(record) + "\n" for record in kept).encode()
-        if self._path.exists() and self._path.read_bytes() != content:
+        if self._path.exists() and _read_log(self._path) != content:
             write_atomically(self._path, content)
         self._last_step = max((record["step"] for record in kept), default=-1)
 
@@ -211,18 +212,25 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines()
+    lines = _read_log(path).splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
             int(record["step"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if number == len(lines):
                 break
             raise UserError(f"{path} is damaged in line {number}") from error
         records.append(record)
     return records
+
+
+def _read_log(path: Path) -> bytes:
+    try:
+        return read_file(path, limit_bytes=MAX_LOG_BYTES)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
 
 
 def check_writable_with_space(path: Path, needed_bytes: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from tdgan_jax.data.safe_pickles import is_array, load_pickle, to_array
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import open_file
 from tdgan_jax.torch_weights.state_files import read_tensor
 
 # With which files of PyTorch before 1.6 begin; two more pickles come before the content.
@@ -47,7 +48,7 @@ def _pickled_array(path: Path) -> np.ndarray:
             with archive.open(inner) as file:
                 content = load_pickle(file, allowed=(), source=str(path))
     else:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = load_pickle(file, allowed=(), source=str(path))
             if content == _OLD_TORCH_MAGIC:
                 for _ in range(3):

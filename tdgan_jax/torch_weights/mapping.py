@@ -7,6 +7,7 @@ Both directions use the same table and fail when anything is left over on either
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from tdgan_jax.errors import UserError
@@ -87,8 +88,8 @@ def parameters_from_torch(
         A new tree of float32 numpy arrays.
 
     Raises:
-        UserError: If a key is unknown, a parameter stays unfilled, a shape differs, or a value is
-            not finite.
+        UserError: If a key is unknown, a parameter stays unfilled, a shape differs, or values are
+            not finite or of a type that no weights have.
     """
     ignored = ("running_mean", "running_var", "num_batches_tracked")
     wanted = _leaves(template)
@@ -111,6 +112,11 @@ def parameters_from_torch(
             raise UserError(
                 f"{source} does not fit: {entry.key} has the shape {tensor.shape}, not "
                 f"{torch_shape}"
+            )
+        if not _is_floating(tensor.dtype):
+            raise UserError(
+                f"{source} does not fit: {entry.key} holds numbers of the type {tensor.dtype}, "
+                "weights are floating-point numbers"
             )
         with np.errstate(over="ignore"):  # too large for float32: found to be infinite below
             # A copy: the result must not be a view of the caller's tensor.
@@ -146,6 +152,14 @@ def torch_from_parameters(table: Sequence[Entry], parameters: Parameters) -> dic
         )
         for entry in table
     }
+
+
+def _is_floating(dtype: np.dtype[Any]) -> bool:
+    try:
+        ml_dtypes.finfo(dtype)  # of numpy's types and of bfloat16, which numpy takes for none
+    except ValueError:
+        return False
+    return dtype.kind != "c"
 
 
 def _listed(keys: Sequence[str]) -> str:

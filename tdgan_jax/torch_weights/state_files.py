@@ -23,12 +23,13 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.torch_weights.mapping import StateDict
 from tdgan_jax.torch_weights.optional_packages import require_torch
 from tdgan_jax.torch_weights.skipping import Skipped, load_skipping, refers_to
+from tdgan_jax.torch_weights.weight_files import check_weights_file
 
 TORCH_SUFFIXES = (".pkl", ".pth", ".pt", ".tar")  # .pth.tar, too
 SAFETENSORS_SUFFIX = ".safetensors"
 SUFFIXES = (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX)
 COMBINED_STEM = "weights"  # of the one file that we write
-WRAPPERS = ("state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 DATA_PARALLEL_PREFIX = "module."
 
 Say = Callable[[str], None]
@@ -64,7 +65,7 @@ def read_networks(
         UserError: If files are missing, ambiguous, unreadable or hold something else.
     """
     read = partial(read_state_dict, entry=entry, say=say)
-    if source.is_file():
+    if source.exists() and not source.is_dir():
         return _divided(source, prefixes, optional, read)
     if not source.is_dir():
         raise UserError(f"there is no file or folder {source}")
@@ -122,6 +123,9 @@ def read_state_dict(
     Raises:
         UserError: If it is unreadable, damaged, or holds anything but tensors of numbers.
     """
+    if path.suffix != SAFETENSORS_SUFFIX:
+        require_torch(f"reading {path.name}")
+    check_weights_file(path)
     try:
         if path.suffix == SAFETENSORS_SUFFIX:
             with safetensors.safe_open(path, framework="numpy") as file:
@@ -130,8 +134,6 @@ def read_state_dict(
             state_dict = _read_torch(path, entry, say)
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
     except Exception as error:  # Both readers raise almost anything on damaged data.
         raise UserError(f"{path} is damaged or no file of weights") from error
     while state_dict and all(key.startswith(DATA_PARALLEL_PREFIX) for key in state_dict):
@@ -148,6 +150,8 @@ def read_tensor(path: Path) -> np.ndarray:
     Raises:
         UserError: If it is unreadable, damaged, or holds anything else.
     """
+    require_torch(f"reading {path.name}")
+    check_weights_file(path)
     try:
         tensor = load_skipping(path)
     except UserError:

@@ -1,5 +1,6 @@
 """Sound sources pass; each broken tree is named with its fault and its cure."""
 
+import os
 import re
 import zipfile
 
@@ -139,6 +140,60 @@ BROKEN_TREES = {
 }
 
 
+BROKEN_TREES |= {
+    "photographs that are not read": (
+        "image_folder",
+        own_pictures("happy/1.png", "sad/1.png") | {"sad/2.psd": b"x", "read me.txt": b"x"},
+        "",
+        r"prepare does not take 1 \.psd, the first of which is sad/2\.psd; convert or move",
+    ),
+    "a picture beside the classes": (
+        "image_folder",
+        own_pictures("happy/1.png", "sad/1.png", "2.png"),
+        "",
+        r"prepare does not take 1 \.png, the first of which is 2\.png",
+    ),
+    "pictures that stand in no line": (
+        "image_folder",
+        own_pictures("p/1.png", "p/2.png", "p/3.png")
+        | {"labels.csv": "image,expression\np/2.png,happy"},
+        "",
+        r"prepare does not take 2 \.png, the first of which is p/1\.png",
+    ),
+    "labels that are not read": (
+        "image_folder",
+        own_pictures("images/1.png", "images/2.png") | {"labels.json": "{}"},
+        "",
+        r"prepare does not take 1 \.json, the first of which is labels\.json",
+    ),
+    "class without a picture": (
+        "image_folder",
+        own_pictures("happy/1.png") | {"sad/1.txt": b"x"},
+        "",
+        r"the folder sad holds no picture that is read, but 1 \.txt; if it is a class, give it",
+    ),
+    "unclosed quote": (
+        "image_folder",
+        own_pictures("p/0.png", "p/1.png")
+        | {"labels.csv": 'image,expression,subject\np/0.png,"happy,S0\np/1.png,sad,S1\n'},
+        "",
+        r"labels\.csv line 2: a quote is not closed",
+    ),
+    "classes spelled in two ways": (
+        "image_folder",
+        own_pictures("bored/1.png", "Bored/2.png"),
+        "",
+        r"the classes (B|b)ored and (B|b)ored differ in case only; if they are one class, spell",
+    ),
+    "control characters": (
+        "image_folder",
+        own_pictures("happy/1.png", "a\x1b[31mb/2.png"),
+        "",
+        r"the class 'a\\x1b\[31mb' holds the character U\+001B, which cannot be shown",
+    ),
+}
+
+
 @pytest.mark.parametrize("fault", BROKEN_TREES)
 def test_fault_is_named_with_its_cure(fault, tmp_path, capfd):
     dataset, files, below, message = BROKEN_TREES[fault]
@@ -151,6 +206,33 @@ def test_fault_is_named_with_its_cure(fault, tmp_path, capfd):
     assert out == ""
     assert err.startswith("tdgan-jax: ") and err.count("\n") == 1
     assert re.search(message, err.rstrip()), err
+
+
+def test_texts_beside_the_images_are_counted_and_not_missed(tmp_path, capfd):
+    files = own_pictures("happy/1.jfif", "sad/1.png") | {"notes.txt": "x", "README": "x"}
+    source = write_tree(tmp_path / "s", files)
+    assert main(["doctor", "image_folder", "--source", str(source)]) == 0
+    out, err = capfd.readouterr()
+    assert err == "" and out.startswith(f"{source} is a complete source of image_folder\n")
+    assert out.splitlines()[-1] == "files left out: 1 without a suffix, 1 .txt"
+
+
+@pytest.mark.parametrize("command", ["doctor", "prepare"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "text", "bytes"])
+def test_what_cannot_be_read_never_hangs_and_is_one_line(command, kind, tmp_path, capfd):
+    source = write_tree(tmp_path / "s", own_pictures("happy/1.png"))
+    if kind == "pipe":
+        os.mkfifo(source / "happy/2.png")
+    elif kind == "device":
+        (source / "happy/2.png").symlink_to("/dev/zero")
+    elif kind == "bytes":
+        (source / os.fsdecode(b"happy/\xff\xfe.png")).write_bytes(picture(3))
+    else:
+        (source / "happy/2.png").write_bytes(b"text")
+    arguments = [command, "image_folder", "--source", str(source)]
+    assert main(arguments + [f"--data-dir={tmp_path}"] * (command == "prepare")) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("tdgan-jax: ")
 
 
 def test_zip_cut_off_while_downloading(tmp_path, capfd):

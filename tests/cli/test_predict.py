@@ -166,6 +166,28 @@ def test_a_list_on_stdin(photos, monkeypatch, capfd):
     assert capfd.readouterr().err == "tdgan-jax: the list on the standard input is empty\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_as_editors_save_it(encoding, photos, monkeypatch, capfd):
+    content = "photos/c.png\r\nphotos/a.png\r\n".encode(encoding)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert predict("-") == 0
+    rows = rows_in(capfd.readouterr().out)
+    assert [row["file"] for row in rows] == ["photos/c.png", "photos/a.png"]
+
+
+def test_what_a_folder_holds_besides_is_counted(photos, monkeypatch, capfd):
+    monkeypatch.setattr("tdgan_jax.data.picture_files.READS_HEIC", False)
+    for name in ("1.heic", "2.heic", "notes.txt", ".hidden.txt"):
+        Path("photos", name).write_bytes(b"x")
+    gray(9).save("photos/d.jfif", format="JPEG")
+    assert predict("photos", "--out", "rows.csv") == 0
+    line = "2 .heic (read with pillow-heif: pip install 'tdgan-jax[heic]'), 1 .txt"
+    assert capfd.readouterr().err == f"tdgan-jax: not read in the folders: {line}\n"
+    assert "photos/d.jfif" in Path("rows.csv").read_text()
+    assert predict("photos", "--out", "rows.csv", "--overwrite", "--quiet") == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_annotated_pictures_keep_their_place(photos, capfd):
     Path("photos/deep").mkdir()
     gray(128, (400, 300)).save("photos/deep/a.png")

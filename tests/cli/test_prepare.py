@@ -1,9 +1,11 @@
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -137,6 +139,50 @@ def test_skipped_files_are_mentioned(faces, tmp_path, capfd):
     (faces / "s2" / "4.pgm").write_bytes(b"")
     assert main(prepare(faces, tmp_path, "--partial", "--on-bad-file", "skip")) == 0
     assert "skipped files: 1" in capfd.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "data_dir",
+    [
+        "/proc/none/data",
+        "/dev/null/data",
+        "{tmp_path}/file",
+        "{tmp_path}/file/x",
+        "a\0b",
+        "x" * 300,
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_line(data_dir, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    source = write_tree(tmp_path / "mine", {"happy/1.png": picture(1)})
+    command = ["prepare", "image_folder", "--source", str(source)]
+    assert main([*command, "--data-dir", data_dir.format(tmp_path=tmp_path)]) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert re.match("tdgan-jax: (cannot write image_folder to |the name of the folder)", err)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "mine"}
+
+
+@pytest.mark.parametrize("name", ["../outside/1.png", "/tmp_of_nobody/1.png", "..\\..\\1.png"])
+def test_names_in_a_zip_file_lead_nowhere_else(name, tmp_path, capfd):
+    (tmp_path / "deep").mkdir()
+    with zipfile.ZipFile(tmp_path / "deep" / "s.zip", "w") as archive:
+        for seed, inner in enumerate((name, "happy/2.png")):
+            archive.writestr(inner, picture(seed))
+    command = ["prepare", "image_folder", "--source", str(tmp_path / "deep" / "s.zip")]
+    main([*command, "--data-dir", str(tmp_path / "deep" / "data")])
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_is_left_out_is_said(tmp_path, capfd):
+    more = {"sad/2.psd": b"x", "notes.txt": b"x"}
+    files = {"happy/1.png": picture(0), "sad/1.jfif": picture(1, suffix="JPEG")}
+    source = write_tree(tmp_path / "mine", files | more)
+    command = ["prepare", "image_folder", "--source", str(source)]
+    assert main([*command, "--data-dir", str(tmp_path / "data")]) == 0
+    assert "files left out: 1 .psd, 1 .txt" in capfd.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -190,14 +189,21 @@ def test_interrupted_build_leaves_nothing(one_person, tmp_path, monkeypatch):
     assert not list((tmp_path / "data").iterdir())
 
 
+# Reading a file lasts until the process is stopped.
+ENDLESS_READING = """
+import sys, time
+from tdgan_jax.cli.main import main
+from tdgan_jax.preparation.source_tree import SourceTree
+
+SourceTree.read = lambda self, name: time.sleep(1000)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_process_leaves_nothing_or_is_cleaned_up_after(signal_number, one_person, tmp_path):
-    # Reading the named pipe lasts until the process is stopped.
-    pipe = one_person / "s1" / "10.pgm"
-    pipe.unlink()
-    os.mkfifo(pipe)
     data_dir = tmp_path / "data"
-    command = [sys.executable, "-m", "tdgan_jax", "prepare", "att_faces", "--partial"]
+    command = [sys.executable, "-c", ENDLESS_READING, "prepare", "att_faces", "--partial"]
     with subprocess.Popen([*command, "--source", one_person, "--data-dir", data_dir]) as process:
         try:
             deadline = time.monotonic() + 60
@@ -213,7 +219,6 @@ def test_stopped_process_leaves_nothing_or_is_cleaned_up_after(signal_number, on
         assert not list(data_dir.iterdir())
         return
     assert list(data_dir.glob(".preparing_*"))
-    pipe.unlink()
     preparing.prepare_dataset("att_faces", one_person, data_dir=data_dir, partial=True)
     assert [path.name for path in data_dir.iterdir()] == ["att_faces"]
 

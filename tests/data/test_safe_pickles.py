@@ -118,7 +118,7 @@ def test_damaged_and_missing_files_are_named(tmp_path):
             read_pickle(path, allowed=())
     with pytest.raises(UserError, match="cannot read .*absent.pkl: No such file"):
         read_pickle(tmp_path / "absent.pkl", allowed=())
-    with pytest.raises(UserError, match="cannot read .*: Is a directory"):
+    with pytest.raises(UserError, match="cannot read .*: not a file"):
         read_pickle(tmp_path, allowed=())
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.description import MODEL_FILE, read_description, write_description
-from tdgan_jax.families.stored import ModelDescription, Preprocessing
+from tdgan_jax.families.stored import ModelDescription, Preprocessing, describe_as_json
 
 DESCRIPTION = ModelDescription(
     family="tdgan",
@@ -14,6 +14,8 @@ DESCRIPTION = ModelDescription(
     identity_names=("anna", "ben"),
     preprocessing=Preprocessing(64, 1, "resize", {"style": "eyes", "margin": 0.2}),
 )
+
+PREPROCESSING = json.loads(json.dumps(describe_as_json(DESCRIPTION)))["preprocessing"]
 
 
 def write(folder, **changes):
@@ -55,6 +57,25 @@ def test_what_is_written_is_read(tmp_path):
             "crop is 'eyes', not of type dict",
         ),
         ({"weights": "keras"}, "known: torch, safetensors, onnx"),
+        ({"expression_names": []}, "expression_names is empty"),
+        ({"expression_names": ["happy", ""]}, "a name of expression_names is empty"),
+        ({"identity_names": ["anna"]}, "identity_names has 1 names, num_identities is 2"),
+        ({"identity_names": []}, "identity_names has 0 names, num_identities is 2"),
+        ({"identity_names": ["anna", ""]}, "a name of identity_names is empty"),
+        ({"architecture": {"dropout_rate": 2}}, r"dropout_rate is 2, not a number in \[0, 1\)"),
+        ({"architecture": {"generator_dropout_rate": -0.1}}, "generator_dropout_rate is -0.1"),
+        ({"architecture": {"dropout_rate": "0"}}, "dropout_rate is '0'"),
+        ({"architecture": {"dropout_rate": True}}, "dropout_rate is True"),
+        ({"temperature": 10**400}, "temperature is 1000*, not a number above 0"),
+        ({"temperature": 0}, "temperature is 0"),
+        (
+            {"preprocessing": PREPROCESSING | {"image_channels": 2}},
+            "image_channels is 2, not 1 or 3",
+        ),
+        (
+            {"preprocessing": PREPROCESSING | {"image_size_px": 100_000}, "architecture": {}},
+            r"image_size_px is 100000, not in \[1, 4096\]",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path, changes, message):
@@ -66,4 +87,11 @@ def test_damage_is_named(tmp_path, changes, message):
 def test_a_file_that_is_no_object_is_named(tmp_path, text):
     (tmp_path / MODEL_FILE).write_text(text)
     with pytest.raises(UserError, match=MODEL_FILE):
+        read_description(tmp_path / MODEL_FILE)
+
+
+@pytest.mark.parametrize("depth", [50_000, 200_000])
+def test_a_file_that_is_nested_too_deeply_is_named(depth, tmp_path):
+    (tmp_path / MODEL_FILE).write_text('{"architecture":' * depth)
+    with pytest.raises(UserError, match="model.json is damaged: it is nested too deeply"):
         read_description(tmp_path / MODEL_FILE)

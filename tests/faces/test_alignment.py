@@ -141,6 +141,9 @@ def test_impossible_settings_are_refused(change, message):
 def test_other_json_is_refused():
     with pytest.raises(UserError, match="not the settings of a face crop"):
         CropSettings.from_json({"style": "box"})
+    for name, value in (("margin", "0"), ("size_px", 1.5), ("rotate_by_eyes", 1), ("style", [])):
+        with pytest.raises(UserError, match=f"face crop: {name} is "):
+            CropSettings.from_json(CropSettings().as_json() | {name: value})
 
 
 def check(model, dataset, **options):

@@ -188,6 +188,15 @@ def test_a_folder_with_one_checkpoint_is_read(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
+def test_every_usual_wrapper_is_opened_and_said(wrapper, tmp_path):
+    torch.save({"epoch": 3, wrapper: {"module.a": torch.ones(2)}}, tmp_path / "a.pt")
+    notes = []
+    read_back = read_state_dict(tmp_path / "a.pt", say=notes.append)
+    assert list(read_back) == ["a"]
+    assert notes[0] == f"a.pt: the weights are its {wrapper!r}; left out: epoch"
+
+
 def test_two_suffixes_are_no_part_of_a_networks_name(tmp_path):
     write_torch_files(tmp_path, STATE_DICTS, STEMS, suffix=".pth.tar")
     assert {path.name for path in tmp_path.iterdir()} == {"One.pth.tar", "Two.pth.tar"}

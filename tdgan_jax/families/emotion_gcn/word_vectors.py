@@ -12,6 +12,7 @@ import numpy as np
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.emotion_gcn.adjacency import node_names
+from tdgan_jax.files import open_file, reason
 from tdgan_jax.torch_weights.array_files import read_array
 
 # Euclidean length of our own vectors: 300 numbers are then of the size of 0.3.
@@ -128,7 +129,7 @@ def read_glove(path: Path, words: Sequence[str], *, size: int = 300) -> np.ndarr
     wanted = {word.encode(): word for word in words}
     found: dict[str, np.ndarray] = {}
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             number = 0
             while len(found) < len(wanted) and (line := file.readline(MAX_LINE_BYTES)):
                 number += 1
@@ -137,7 +138,7 @@ def read_glove(path: Path, words: Sequence[str], *, size: int = 300) -> np.ndarr
                 if word is not None and word not in found:
                     found[word] = _vector(path, number, line, size)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
     missing = [word for word in words if word not in found]
     if missing:
         raise UserError(f"{path} has no vector of {', '.join(missing)} ({number} lines read)")

@@ -13,7 +13,7 @@ import numpy as np
 
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
-from tdgan_jax.files import write_atomically
+from tdgan_jax.files import MAX_PICTURE_BYTES, read_file, write_atomically
 
 AVERAGE_FACES_FILE = "average_faces.npz"  # in the run folder
 NO_FACE = 128  # gray, for a class without images; nothing is ever drawn after it
@@ -99,7 +99,9 @@ def save_average_faces(faces: AverageFaces, path: Path) -> None:
 def read_average_faces(path: Path) -> AverageFaces | None:
     """Reads what `save_average_faces` wrote; None if it is missing or damaged."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        with np.load(
+            io.BytesIO(read_file(path, limit_bytes=MAX_PICTURE_BYTES)), allow_pickle=False
+        ) as stored:
             fields = {name: stored[name] for name in AverageFaces._fields}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
