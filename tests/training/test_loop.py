@@ -174,21 +174,26 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_name():
 
 def test_without_a_validation_part_the_test_split_alone_chooses():
     saved = []
-    checkpoints = SimpleNamespace(save_best=lambda selection, step, *_: saved.append(selection))
-    family = SimpleNamespace(recognisers=("expression_module",))
+    checkpoints = SimpleNamespace(save_best=lambda selection, **_: saved.append(selection))
+    training = SimpleNamespace(recognisers=("expression_module",), stages=())
     state = SimpleNamespace(parameters={})
     progress = {"by_selection": {}, **dict.fromkeys(DATA_FIELDS)}
+
+    def run_selected_on(selection):
+        config = load_config(CONFIG, [f"evaluation.selection={selection}"])
+        return SimpleNamespace(config=config, program=SimpleNamespace(training=training))
+
     for step, accuracy in ((5, 0.4), (10, 0.3)):
         figures = {"expression_module": {"accuracy": accuracy}}
         record = {"step": step, "evaluation": {"test": figures}}
         progress = _select(
-            family, checkpoints, state, progress, step // 5 - 1, record, selected_on="test"
+            run_selected_on("test"), checkpoints, state, progress, step // 5 - 1, record
         )
     assert saved == ["test"]
     chosen = progress["by_selection"]
     assert {name: entry["step"] for name, entry in chosen.items()} == {"last": 10, "test": 5}
     assert chosen["test"]["optimistic"]
-    _select(family, checkpoints, state, progress, 2, record, selected_on="last")
+    _select(run_selected_on("last"), checkpoints, state, progress, 2, record)
     assert saved == ["test", "last"]  # though it is worse than what the test split chose
 
 
