@@ -196,6 +196,8 @@ def test_what_is_no_model_is_named(forms, run_folder, tmp_path):
     [
         ({"family": "other"}, "family 'other'; this version knows"),
         ({"num_identities": 9}, "num_identities is 9 there and 3 in the weights"),
+        ({"identity_names": ["a", "b"]}, "identity_names has 2 names there for 3 people in the"),
+        ({"identity_names": []}, "identity_names has 0 names there for 3 people in the weights"),
         ({"expression_names": ["a"]}, "number of expression_names is 1 there and 7"),
         ({"architecture": {}}, "is None there and"),
         ({"weights": "onnx"}, "is an ONNX export"),
@@ -217,7 +219,8 @@ def test_a_description_of_other_weights_is_named(forms, tmp_path, changes, messa
         ("num_inception_blocks", 10**9, "num_inception_blocks is 1000000000 there and 1"),
         ("width_multiplier", 1e12, "Enc_FR_G does not fit"),
         ("width_multiplier", [1], "architecture of the model is impossible"),
-        ("width_multiplier", float("inf"), "architecture of the model is impossible"),
+        ("width_multiplier", float("inf"), "it is not JSON: the number Infinity is not finite"),
+        ("width_multiplier", "wide", "architecture of the model is impossible"),
         ("colour", 1, "colour is 1 there and None in the weights"),
     ],
 )

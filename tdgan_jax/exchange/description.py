@@ -137,12 +137,6 @@ def _check_values(path: Path, description: ModelDescription) -> None:
     """Refuses what no model has, and the weights beside it do not tell."""
     if not description.expression_names:
         raise UserError(f"{path} is damaged: expression_names is empty")
-    identities = description.identity_names
-    if identities is not None and len(identities) != description.num_identities:
-        raise UserError(
-            f"{path} is damaged: identity_names has {len(identities)} names, num_identities is "
-            f"{description.num_identities}"
-        )
     for field, value in description.architecture.items():
         if field.endswith(DROPOUT_RATE) and not (_is_number(value) and 0 <= value < 1):
             raise UserError(f"{path} is damaged: {field} is {value!r}, not a number in [0, 1)")

@@ -164,13 +164,13 @@ def _description_of(
 
 def _checked_names(labels: Sequence[str], num_expressions: int) -> tuple[str, ...]:
     try:
-        names = tuple(class_name(label) for label in labels)
+        names = tuple(class_name(label) if label.strip() else "" for label in labels)
     except UserError as error:
         raise UsageError(f"--labels: {error}") from error
     if len(names) != num_expressions:
         raise UsageError(
             f"--labels has {len(names)} names, the weights tell {num_expressions} expressions apart"
         )
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) or not all(names):
         raise UsageError(f"--labels needs different names, not {', '.join(names)}")
     return names

@@ -88,3 +88,9 @@ def check_same_architecture(
                 f"{folder / MODEL_FILE} does not fit the weights beside it: {field} is "
                 f"{said.get(field)!r} there and {seen.get(field)!r} in the weights"
             )
+    names = description.identity_names
+    if names is not None and len(names) != found.num_identities:
+        raise UserError(
+            f"{folder / MODEL_FILE} does not fit the weights beside it: identity_names has "
+            f"{len(names)} names there for {found.num_identities} people in the weights"
+        )

@@ -59,8 +59,6 @@ def test_what_is_written_is_read(tmp_path):
         ({"weights": "keras"}, "known: torch, safetensors, onnx"),
         ({"expression_names": []}, "expression_names is empty"),
         ({"expression_names": ["happy", ""]}, "a name of expression_names is empty"),
-        ({"identity_names": ["anna"]}, "identity_names has 1 names, num_identities is 2"),
-        ({"identity_names": []}, "identity_names has 0 names, num_identities is 2"),
         ({"identity_names": ["anna", ""]}, "a name of identity_names is empty"),
         ({"architecture": {"dropout_rate": 2}}, r"dropout_rate is 2, not a number in \[0, 1\)"),
         ({"architecture": {"generator_dropout_rate": -0.1}}, "generator_dropout_rate is -0.1"),
