@@ -26,6 +26,22 @@ KEPT = 1  # checkpoints of each kind
 Tree = Any
 
 
+def check_place(workdir: Path) -> None:
+    r"""Refuses a folder in which Orbax loses what it saves.
+
+    Orbax searches below the path for the parts of an array and reads `[` and `\` in it as a
+    pattern, which the folder itself does not match.
+
+    Raises:
+        UserError: Names the folder and the character.
+    """
+    if found := [character for character in "[\\" if character in str(workdir.absolute())]:
+        raise UserError(
+            f"checkpoints cannot be saved in {workdir.absolute()}: its name has {found[0]}; "
+            "give a --workdir without it"
+        )
+
+
 class Checkpoints:
     """The checkpoints of one run folder."""
 
@@ -70,6 +86,11 @@ class Checkpoints:
                 f"cannot save the checkpoint of step {step} in {self._folder / name}: "
                 f"{str(error).splitlines()[0]}; the previous checkpoint is intact"
             ) from error
+        if not (self._folder / name / str(step) / "tree" / "manifest.ocdbt").is_file():
+            raise UserError(
+                f"the checkpoint of step {step} in {self._folder / name} is incomplete: its "
+                "manifest is missing"
+            )
 
     def _restore(self, name: str, **items: Any) -> Any:
         try:

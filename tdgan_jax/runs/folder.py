@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tdgan_jax
-from tdgan_jax.families.fields import as_of_today
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.fields import as_of_today
 from tdgan_jax.files import plain, read_file, read_json, reason, write_atomically
-from tdgan_jax.runs.lock import locked_folder
 from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
+from tdgan_jax.runs.lock import locked_folder
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"

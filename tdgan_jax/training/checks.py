@@ -25,6 +25,8 @@ from tdgan_jax.training.selection import SCORES
 SELECTIONS = ("validation", "test", "last")
 # What a checkpoint remembers of the data that it was trained on.
 DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
+# What the checkpoints of all versions remember of how far the run is.
+PROGRESS_FIELDS = ("step", "seconds", "expression_names", "by_selection")
 # Where a run is computed, not what: it may go on with others.
 OF_THE_MACHINES = (
     "data.memory_limit_bytes",
@@ -104,6 +106,18 @@ def check_finite(parameters: Any, step: int) -> None:
 @jax.jit
 def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def check_progress(stored: dict[str, Any]) -> None:
+    """Refuses to resume from a checkpoint that does not remember how far it is.
+
+    Raises:
+        UserError: Names what it lacks.
+    """
+    if lost := [field for field in PROGRESS_FIELDS if field not in stored]:
+        raise UserError(
+            f"the checkpoint is damaged: its progress lacks {', '.join(lost)}; nothing was changed"
+        )
 
 
 def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from tdgan_jax.files import read_json, write_json
 from tdgan_jax.processes.membership import from_first
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.reports.report import write_report
-from tdgan_jax.runs.checkpoints import Checkpoints
+from tdgan_jax.runs.checkpoints import Checkpoints, check_place
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
@@ -58,6 +58,7 @@ def cross_validate(
     """
     from_first(lambda: check_same_config(with_fold(config, ALL_FOLDS), workdir))
     check_values(config)
+    check_place(workdir)
     if finished := from_first(lambda: _finished_summary(workdir)):
         return finished
     from_first(lambda: check_unchanged_folds(config, workdir))

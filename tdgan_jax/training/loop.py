@@ -43,7 +43,13 @@ from tdgan_jax.steps.parallel import (
     replicated_shapes,
     shard_batch,
 )
-from tdgan_jax.training.checks import DATA_FIELDS, check_finite, check_same_config, check_same_data
+from tdgan_jax.training.checks import (
+    DATA_FIELDS,
+    check_finite,
+    check_progress,
+    check_same_config,
+    check_same_data,
+)
 from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.training.records import mean_metrics, one_line, records_of
 from tdgan_jax.training.selection import (
@@ -133,7 +139,9 @@ def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[An
     }
     if checkpoints.latest_step() is not None:
         # Before the state, which would not have the shapes of another dataset's people.
-        check_same_data(checkpoints.latest_progress(), progress)
+        remembered = checkpoints.latest_progress()
+        check_progress(remembered)
+        check_same_data(remembered, progress)
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
     elif program.training.with_given_weights:

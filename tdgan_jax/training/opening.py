@@ -20,7 +20,7 @@ from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import write_report
-from tdgan_jax.runs.checkpoints import Checkpoints, folder_bytes, state_bytes
+from tdgan_jax.runs.checkpoints import Checkpoints, check_place, folder_bytes, state_bytes
 from tdgan_jax.runs.folder import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
@@ -89,6 +89,7 @@ def open_run(
         UserError: If the run cannot be trained.
     """
     check_values(config)
+    check_place(workdir)
     check_devices(config)
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)

@@ -4,10 +4,16 @@ import os
 import numpy as np
 import pytest
 
-from tdgan_jax.runs import folder as run_folder
 from tdgan_jax.errors import UserError
 from tdgan_jax.files import read_json, write_atomically, write_json
-from tdgan_jax.runs.folder import (MetricsLog, check_writable_with_space, in_use_by_this_process, read_metrics, read_run)
+from tdgan_jax.runs import folder as run_folder
+from tdgan_jax.runs.folder import (
+    MetricsLog,
+    check_writable_with_space,
+    in_use_by_this_process,
+    read_metrics,
+    read_run,
+)
 
 
 def record(step, **more):
