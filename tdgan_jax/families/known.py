@@ -1,6 +1,6 @@
 """The systems by name: the only file that knows their names.
 
-A new system is its folder and one case here.
+A new system is its folder, its name and its case here.
 """
 
 from tdgan_jax.errors import UserError
