@@ -154,7 +154,7 @@ def test_every_number_has_limits_around_its_default(family):
             low, high = limits[field]
             assert low <= value <= high, field
             for beyond in (low - 1, high * 2 + 1):
-                message = f"{field} must be (at least|at most|not negative)"
+                message = f"{field} must (be at least|be at most|not be negative)"
                 assert re.search(message, impossible_value(_changed(family, field, beyond)))
     assert family_named(family).limits.keys() <= flatten(default_fields(family)).keys()
 

@@ -76,8 +76,10 @@ def impossible_value(config: Mapping[str, Any]) -> str:
             return f"{field} must be finite, got {value}"
         low, high = limits.get(field, (-math.inf, math.inf))
         if isinstance(value, int | float) and not low <= value <= high:
-            below = f"at least {low:g}" if low else "not negative"
-            return f"{field} must be {below if value < low else f'at most {high:g}'}, got {value}"
+            if value > high:
+                return f"{field} must be at most {high:g}, got {value}"
+            least = f"be at least {low:g}" if low else "not be negative"
+            return f"{field} must {least}, got {value}"
     return ""
 
 
