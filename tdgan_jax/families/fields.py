@@ -77,7 +77,7 @@ def impossible_value(config: Mapping[str, Any]) -> str:
         low, high = limits.get(field, (-math.inf, math.inf))
         if isinstance(value, int | float) and not low <= value <= high:
             if value > high:
-                return f"{field} must be at most {high:g}, got {value}"
+                return f"{field} must be at most {high}, got {value}"
             least = f"be at least {low:g}" if low else "not be negative"
             return f"{field} must {least}, got {value}"
     return ""
