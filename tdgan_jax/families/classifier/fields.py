@@ -17,7 +17,7 @@ from tdgan_jax.families.loop_fields import (
 LIMITS: Limits = {
     "model.width_multiplier": (1 / 64, 8),
     "model.num_inception_blocks": (1, 16),
-    "model.resnet_depth": (10, 101),
+    "model.resnet_depth": (1, 101),  # of those that `networks.resnet` knows
     "model.resnet_width": (1, 1024),
     "model.squeeze_reduction": (0, 1024),
     "training.parameter_average_decay": (0, 0.999999),

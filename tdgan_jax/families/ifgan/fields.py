@@ -28,7 +28,7 @@ LIMITS: Limits = {
     "model.attention_chunk_size": (1, 2**20),
     "model.discriminator_width": (1, 1024),
     "model.discriminator_strided_layers": (1, 10),
-    "model.classifier_depth": (10, 101),
+    "model.classifier_depth": (1, 101),  # of those that `networks.resnet` knows
     "model.classifier_width": (1, 1024),
     "data.rotation_degrees": (0, 180),
     "optimizer.adam_beta1": (0, 0.9999),
