@@ -14,7 +14,7 @@ import pytest
 from jax.errors import JaxRuntimeError
 
 from benchmarks.faults import ROOT, environment, free_port, meeting_flags
-from tdgan_jax.configuration import load_config
+from tdgan_jax.configuration import load_config, to_json
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.files import write_json
 from tdgan_jax.processes.meeting import meeting_from
@@ -139,7 +139,7 @@ def test_a_run_may_go_on_on_other_machines_but_not_with_another_batch(tmp_path):
     config = load_config(CONFIG).unlock()
     for field in ("devices_per_process", "heartbeat_timeout_s", "initialization_timeout_s"):
         del config.parallel[field]  # as in folders from before there were several processes
-    write_json(tmp_path / "config.json", config.to_dict())
+    write_json(tmp_path / "config.json", to_json(config))
     elsewhere = ["parallel.devices_per_process=2", "parallel.heartbeat_timeout_s=99"]
     elsewhere += ["data.memory_limit_bytes=1", "data.num_workers=2"]
     check_same_config(load_config(CONFIG, elsewhere), tmp_path)
