@@ -49,6 +49,18 @@ SHARED_LIMITS: Limits = {
 }
 
 
+def general_fields() -> Config:
+    """A configuration with what stands before the sections; the system adds these."""
+    config: Config = ConfigDict()
+    config.name = ""  # name of the run folder; set by each file
+    config.family = ""  # set by `new_config`
+    config.seed = 0
+    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
+    # statistics and losses stay float32, and so does all that is evaluated.
+    config.precision = "float32"
+    return config
+
+
 def log_fields() -> Config:
     """How often a run writes what."""
     log: Config = ConfigDict()

@@ -7,6 +7,7 @@ from tdgan_jax.families.loop_fields import (
     Limits,
     evaluation_fields,
     expressions_fields,
+    general_fields,
     log_fields,
     log_of_tiny,
     optimizer_fields,
@@ -28,13 +29,7 @@ LIMITS: Limits = {
 
 def classifier_config() -> Config:
     """The papers' CNN-base: TDGAN's expression encoder and head, trained on labels alone."""
-    config: Config = ConfigDict()
-    config.name = ""  # name of the run folder; set by each file
-    config.family = ""  # set by `new_config`
-    config.seed = 0
-    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
-    # statistics and losses stay float32, and so does all that is evaluated.
-    config.precision = "float32"
+    config = general_fields()
 
     config.model = ConfigDict()
     config.model.encoder = "inception"  # TDGAN's; or "resnet"

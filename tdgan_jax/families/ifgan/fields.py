@@ -10,6 +10,7 @@ from tdgan_jax.configuration import Config, unknown_variant
 from tdgan_jax.families.loop_fields import (
     Limits,
     evaluation_fields,
+    general_fields,
     log_fields,
     log_of_tiny,
     parallel_fields,
@@ -52,13 +53,7 @@ LIMITS: Limits = {
 
 def ifgan_config() -> Config:
     """IF-GAN in full size; the data sets are left open."""
-    config: Config = ConfigDict()
-    config.name = ""  # name of the run folder; set by each file
-    config.family = ""  # set by `new_config`
-    config.seed = 0
-    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
-    # statistics and losses stay float32, and so does all that is evaluated.
-    config.precision = "float32"
+    config = general_fields()
     config.model = _model()
     config.data = _data()
 

@@ -6,6 +6,7 @@ from tdgan_jax.configuration import Config, unknown_variant
 from tdgan_jax.families.loop_fields import (
     Limits,
     evaluation_fields,
+    general_fields,
     log_fields,
     log_of_tiny,
     parallel_fields,
@@ -40,13 +41,7 @@ LIMITS: Limits = {
 
 def tdgan_config() -> Config:
     """TDGAN as released: full size, faithful schedule and routing; data sets are left open."""
-    config: Config = ConfigDict()
-    config.name = ""  # name of the run folder; set by each file
-    config.family = ""  # set by `new_config`
-    config.seed = 0
-    # Of a training step's convolutions and matrix products; or "bfloat16". Weights, optimiser, norm
-    # statistics and losses stay float32, and so does all that is evaluated.
-    config.precision = "float32"
+    config = general_fields()
 
     config.model = ConfigDict()
     config.model.image_size_px = 128
