@@ -4,9 +4,9 @@ A folder holds either one file a network, named by its stem, or one file for all
 keys begin with the network's module prefix. Reading is safe whatever a file holds: tensors only,
 nothing in a pickle is run.
 
-Checkpoints of training programs are read too: the state dict that one holds under `state_dict` or
-`model` is taken, whatever stands beside it, and the `module.` before the keys of a network that was
-trained on several devices is left out.
+Checkpoints of training programs are read too: the state dict that one holds under one of
+`WRAPPERS` is taken, whatever stands beside it, and the `module.` before the keys of a network that
+was trained on several devices is left out.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -45,7 +45,6 @@ def read_networks(
     stems: Mapping[str, str],
     prefixes: Mapping[str, str],
     optional: Collection[str] = (),
-    entry: str | None = None,
     say: Say = _say_nothing,
 ) -> Mapping[str, StateDict]:
     """Reads the state dicts of all networks.
@@ -55,7 +54,6 @@ def read_networks(
         stems: Network name to the stem of its own file.
         prefixes: Network name to its module prefix in a file for all.
         optional: Networks that a model need not have.
-        entry: As of `read_state_dict`.
         say: As of `read_state_dict`.
 
     Returns:
@@ -64,7 +62,7 @@ def read_networks(
     Raises:
         UserError: If files are missing, ambiguous, unreadable or hold something else.
     """
-    read = partial(read_state_dict, entry=entry, say=say)
+    read = partial(read_state_dict, say=say)
     if source.exists() and not source.is_dir():
         return _divided(source, prefixes, optional, read)
     if not source.is_dir():
@@ -108,16 +106,12 @@ def _divided(
     return {name: found for name, found in divided.items() if found or name not in optional}
 
 
-def read_state_dict(
-    path: Path, *, entry: str | None = None, say: Say = _say_nothing
-) -> dict[str, np.ndarray]:
+def read_state_dict(path: Path, *, say: Say = _say_nothing) -> dict[str, np.ndarray]:
     """Reads one file of tensors.
 
     Args:
-        path: The file.
-        entry: Key under which a training program's checkpoint in PyTorch's format holds the state
-            dict beside other things, besides `WRAPPERS`; a file without any of them is taken to
-            hold the state dict itself.
+        path: The file; of a checkpoint that holds the state dict below one of `WRAPPERS` that alone
+            is read.
         say: Told in a sentence each what was left out: the rest of a checkpoint, a prefix.
 
     Raises:
@@ -131,7 +125,7 @@ def read_state_dict(
             with safetensors.safe_open(path, framework="numpy") as file:
                 state_dict = {key: file.get_tensor(key) for key in file.keys()}
         else:
-            state_dict = _read_torch(path, entry, say)
+            state_dict = _read_torch(path, say)
     except UserError:
         raise
     except Exception as error:  # Both readers raise almost anything on damaged data.
@@ -164,10 +158,10 @@ def read_tensor(path: Path) -> np.ndarray:
     return array
 
 
-def _read_torch(path: Path, entry: str | None, say: Say) -> dict[str, np.ndarray]:
+def _read_torch(path: Path, say: Say) -> dict[str, np.ndarray]:
     loaded = load_skipping(path)
     if isinstance(loaded, Mapping):
-        loaded = _unwrapped(path, loaded, entry, say)
+        loaded = _unwrapped(path, loaded, say)
     if isinstance(loaded, Skipped):
         raise refers_to(path, loaded.path)
     if not isinstance(loaded, Mapping) or not loaded:
@@ -175,9 +169,9 @@ def _read_torch(path: Path, entry: str | None, say: Say) -> dict[str, np.ndarray
     return {_checked_key(path, key): _array(path, key, value) for key, value in loaded.items()}
 
 
-def _unwrapped(path: Path, loaded: Mapping, entry: str | None, say: Say) -> Any:
+def _unwrapped(path: Path, loaded: Mapping, say: Say) -> Any:
     """The state dict of a checkpoint; anything else as it is."""
-    for wrapper in (*([] if entry is None else [entry]), *WRAPPERS):
+    for wrapper in WRAPPERS:
         inner = loaded.get(wrapper)
         if isinstance(inner, Mapping | Skipped):
             beside = ", ".join(str(key) for key in loaded if key != wrapper)

@@ -6,7 +6,6 @@ import pytest
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.emotion_gcn.architecture import emotion_gcn_architecture
 from tdgan_jax.families.emotion_gcn.weights import (
-    CHECKPOINT_ENTRY,
     emotion_gcn_from_torch,
     torch_from_emotion_gcn,
     write_checkpoint,
@@ -186,17 +185,16 @@ def test_a_checkpoint_of_the_released_program(tmp_path, with_optimizer):
         loaded = torch.load(path, weights_only=True)
         assert list(loaded) == ["epoch", "model_state_dict", "optimizer_state_dict"]
         assert loaded["epoch"] == 3
-    read = read_state_dict(path, entry=CHECKPOINT_ENTRY)
+    read = read_state_dict(path)
     assert list(read) == list(state_dict)
     for key, value in state_dict.items():
         np.testing.assert_array_equal(read[key], value, err_msg=key)
-    assert list(read_state_dict(path)) == list(state_dict)  # the entry is a usual one
 
 
 def test_a_bare_state_dict_is_read_like_a_checkpoint(tmp_path):
     torch = pytest.importorskip("torch", reason="the file is PyTorch's")
     torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
-    read = read_state_dict(tmp_path / "a.pth", entry=CHECKPOINT_ENTRY)
+    read = read_state_dict(tmp_path / "a.pth")
     np.testing.assert_array_equal(read["a"], [1, 1])
 
 
