@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tdgan_jax.data.picture_files import SUFFIXES, left_out_line
+from tdgan_jax.data.picture_files import left_out_line, picture_suffixes
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.expressions import checked_name, class_name, names_an_expression
 from tdgan_jax.preparation.build_settings import SUBJECT_PATTERN
@@ -94,7 +94,7 @@ class Builder(ImageBuilder):
         return listed
 
     def _list_folders(self, tree: SourceTree) -> list[ListedImage]:
-        endings = "|".join(re.escape(suffix) for suffix in sorted(SUFFIXES))
+        endings = "|".join(re.escape(suffix) for suffix in sorted(picture_suffixes()))
         found = self.find(
             tree,
             rf"(?P<spelling>[^/]+)/[^/]+(?:{endings})",

@@ -234,7 +234,8 @@ def test_jpegs_of_all_suffixes_are_taken(tmp_path):
         ({"deep/1.txt": b"x"}, r"1 \.txt"),
     ],
 )
-def test_a_class_does_not_vanish(content, there, tmp_path):
+def test_a_class_does_not_vanish(content, there, tmp_path, monkeypatch):
+    monkeypatch.setattr("tdgan_jax.data.picture_files.READS_HEIC", False)
     source = write_tree(tmp_path / "s", {"all/happy/1.png": picture(0)})
     (source / "all/sad").mkdir()
     write_tree(source / "all/sad", content)

@@ -18,15 +18,19 @@ MIN_SIDE_PX = 8  # nothing smaller shows a face
 HEIC_SUFFIXES = frozenset(".heic .heif .hif".split())
 READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
 
-SUFFIXES = frozenset(
+_SUFFIXES = frozenset(
     (
         ".jpg .jpeg .jpe .jfif .jif .pjpeg .pjp .mpo .png .webp .gif .bmp .dib .tif .tiff"
         " .pgm .ppm .pbm .pnm .jp2 .j2k .jpx .jpf .avif"
     ).split()
-) | (HEIC_SUFFIXES if READS_HEIC else frozenset())
-"""Of the files that are taken for pictures where a folder is named."""
+)
 
 _NAMED_SUFFIXES = 8
+
+
+def picture_suffixes() -> frozenset[str]:
+    """Suffixes of the files that are taken for pictures where a folder is named."""
+    return _SUFFIXES | HEIC_SUFFIXES if READS_HEIC else _SUFFIXES
 
 
 def read_picture(path: str | os.PathLike[str]) -> Image.Image:

@@ -66,7 +66,7 @@ class AnnotatedPictures:
         if picture.frame is not None:
             path = self._folder / name / f"frame_{picture.frame:06d}.png"
         else:
-            is_usual = name.suffix.lower() in picture_files.SUFFIXES
+            is_usual = name.suffix.lower() in picture_files.picture_suffixes()
             path = self._folder / (name.with_suffix(".png") if is_usual else f"{name}.png")
         number = self._next_numbers.get(path, 2)
         free = free_path(path, Path.exists, first=number)

@@ -69,7 +69,7 @@ def check_named(arguments: Sequence[str]) -> None:
     for argument in arguments:
         if argument != STDIN and not any(True for _ in _files_of_argument(argument)):
             if os.path.isdir(argument):
-                suffixes = " ".join(sorted(picture_files.SUFFIXES | VIDEO_SUFFIXES))
+                suffixes = " ".join(sorted(picture_files.picture_suffixes() | VIDEO_SUFFIXES))
                 raise UserError(
                     f"no pictures or videos in the folder {printable(argument)}; of a folder the "
                     f"files are read that end in {suffixes}"
@@ -214,4 +214,4 @@ def _each_once(files: Iterable[InputFile]) -> Iterator[InputFile]:
 
 
 def _is_taken(path: Path) -> bool:
-    return is_video(path) or path.suffix.lower() in picture_files.SUFFIXES
+    return is_video(path) or path.suffix.lower() in picture_files.picture_suffixes()

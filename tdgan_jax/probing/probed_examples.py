@@ -13,7 +13,7 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import Examples, in_memory, known_subjects, load_examples
 from tdgan_jax.data.loading import load_test_examples, test_transform
-from tdgan_jax.data.picture_files import SUFFIXES
+from tdgan_jax.data.picture_files import picture_suffixes
 from tdgan_jax.probing.disentanglement import Labels
 from tdgan_jax.probing.divisions import independent_groups
 
@@ -112,7 +112,7 @@ def recordings(
 def _without_number(file: str) -> str:
     stem, suffix = os.path.splitext(file)
     # `subject01.happy` has no suffix of an image.
-    return re.sub(r"\d+$", "", stem if suffix.lower() in SUFFIXES else file)
+    return re.sub(r"\d+$", "", stem if suffix.lower() in picture_suffixes() else file)
 
 
 def load_factors(builder: Any, split: str, files: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
