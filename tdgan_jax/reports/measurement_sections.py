@@ -8,12 +8,12 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.families.titles import recogniser_title
-from tdgan_jax.files import read_json
 from tdgan_jax.probing.disentanglement_tables import factors_by_kind
 from tdgan_jax.reports import page
 from tdgan_jax.reports.measurement_figures import calibration_figure, share_figure
 from tdgan_jax.reports.recognition_sections import latest_figures, number_html
 from tdgan_jax.runs.folder import DISENTANGLEMENT_FILE, RunFiles
+from tdgan_jax.runs.small_files import read_if_there
 
 _SUMMARY_TITLES = {
     "information_gap": "Information gap of the expression feature",
@@ -61,8 +61,8 @@ def disentanglement_section(runs: Mapping[str, RunFiles]) -> str:
     measured, missing = {}, []
     for name, run in runs.items():
         path = run.path / DISENTANGLEMENT_FILE
-        if path.is_file():
-            measured[name] = read_json(path)
+        if (figures := read_if_there(path, "disentanglement")) is not None:
+            measured[name] = figures
         else:
             missing.append(name)
     parts = []

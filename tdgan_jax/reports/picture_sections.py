@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.families.titles import recogniser_title
-from tdgan_jax.files import read_file, read_json
+from tdgan_jax.files import read_file
 from tdgan_jax.reports import page
 from tdgan_jax.reports.drawing import NUM_COLOURS
 from tdgan_jax.reports.measurement_figures import scatter_figure
@@ -21,6 +21,7 @@ from tdgan_jax.runs.folder import (
     PICTURES_FOLDER,
     RunFiles,
 )
+from tdgan_jax.runs.small_files import read_if_there
 
 _COMMAND = "tdgan-jax report RUN --pictures"
 _FEATURE_TITLES = {
@@ -34,7 +35,7 @@ def features_section(runs: Mapping[str, RunFiles]) -> str:
     """Maps of the feature spaces, each coloured by expression and by person."""
     parts = []
     for index, (run_name, run) in enumerate(runs.items()):
-        known = _read(run, FEATURES_FILE)
+        known = _read(run, FEATURES_FILE, "features")
         if known is None:
             continue
         if len(runs) > 1:
@@ -85,7 +86,7 @@ def errors_section(runs: Mapping[str, RunFiles]) -> str:
     """The answers that were wrong though the model was sure of them, with their images."""
     parts = []
     for run_name, run in runs.items():
-        known = _read(run, ERRORS_FILE)
+        known = _read(run, ERRORS_FILE, "errors")
         if known is None:
             continue
         if len(runs) > 1:
@@ -123,6 +124,5 @@ def interpolation_section(runs: Mapping[str, RunFiles]) -> str:
     return page.lead(lead) + "".join(cards)
 
 
-def _read(run: RunFiles, file: str) -> Any | None:
-    path = run.path / PICTURES_FOLDER / file
-    return read_json(path) if path.is_file() else None
+def _read(run: RunFiles, file: str, kind: str) -> dict[str, Any] | None:
+    return read_if_there(run.path / PICTURES_FOLDER / file, kind)

@@ -30,9 +30,10 @@ from typing import Any, NamedTuple
 import tdgan_jax
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.fields import as_of_today
-from tdgan_jax.files import plain, read_file, read_json, reason, write_atomically
+from tdgan_jax.files import plain, read_file, reason, write_atomically
 from tdgan_jax.machine import GLIBC_SETTINGS, usable_cores
 from tdgan_jax.runs.lock import locked_folder
+from tdgan_jax.runs.small_files import damage, read_if_there
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -84,14 +85,14 @@ def read_run(path: Path) -> RunFiles:
         raise UserError(f"{path} is not a folder; give the folder of a run")
     if not is_run_folder(path):
         raise UserError(f"{path} is no run folder: it holds none of {', '.join(_MARKS)}")
-    config = _read_object(path / CONFIG_FILE)
+    config = read_if_there(path / CONFIG_FILE, "config")
     return RunFiles(
         path=path,
         config=None if config is None else as_of_today(config),
-        environment=_read_object(path / ENVIRONMENT_FILE),
+        environment=read_if_there(path / ENVIRONMENT_FILE, "environment"),
         metrics=read_metrics(path / METRICS_FILE),
-        result=_read_object(path / RESULT_FILE),
-        cross_validation=_read_object(path / CROSS_VALIDATION_FILE),
+        result=read_if_there(path / RESULT_FILE, "result"),
+        cross_validation=read_if_there(path / CROSS_VALIDATION_FILE, "cross-validation"),
         samples=sorted_by_number((path / SAMPLES_FOLDER).glob("*.png")),
         folds=_folds(path),
     )
@@ -217,11 +218,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            int(record["step"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            wrong = damage(record, "record")
+        except (ValueError, RecursionError):
+            wrong = "it is no JSON"
+        if wrong:
             if number == len(lines):
                 break
-            raise UserError(f"{path} is damaged in line {number}") from error
+            raise UserError(f"{path} is damaged in line {number}: {wrong}")
         records.append(record)
     return records
 
@@ -282,15 +285,6 @@ def in_use_by_this_process(path: Path) -> Iterator[None]:
 
 def _folds(path: Path) -> list[Path]:
     return [fold for fold in sorted_by_number(path.glob("fold_*")) if fold.is_dir()]
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object")
-    return value
 
 
 def _finite(value: Any) -> Any:

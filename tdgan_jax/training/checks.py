@@ -15,10 +15,10 @@ from tdgan_jax.configuration import (
 from tdgan_jax.data.splits import check_protocol
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.fields import as_of_today, impossible_value, unknown_fields
-from tdgan_jax.files import read_json
 from tdgan_jax.networks.execution import PRECISIONS
 from tdgan_jax.processes.membership import several
 from tdgan_jax.runs.folder import CONFIG_FILE
+from tdgan_jax.runs.small_files import damage, read_small_file
 from tdgan_jax.steps.parallel import MAPPINGS
 from tdgan_jax.training.selection import SCORES
 
@@ -48,7 +48,7 @@ def check_same_config(config: Config, workdir: Path) -> None:
     """
     if not (workdir / CONFIG_FILE).exists():
         return
-    stored = flatten(as_of_today(read_json(workdir / CONFIG_FILE)))
+    stored = flatten(as_of_today(read_small_file(workdir / CONFIG_FILE, "config")))
     given = flatten(to_json(config))
     for field in OF_THE_MACHINES:
         stored.pop(field, None)
@@ -118,6 +118,8 @@ def check_progress(stored: dict[str, Any]) -> None:
         raise UserError(
             f"the checkpoint is damaged: its progress lacks {', '.join(lost)}; nothing was changed"
         )
+    if wrong := damage(stored, "progress"):
+        raise UserError(f"the checkpoint is damaged: its progress: {wrong}; nothing was changed")
 
 
 def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from tdgan_jax.data.splits import ALL_FOLDS, with_fold
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.families.program import Program
-from tdgan_jax.files import read_json, write_json
+from tdgan_jax.files import write_json
 from tdgan_jax.processes.membership import from_first
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.reports.report import write_report
@@ -33,6 +33,7 @@ from tdgan_jax.runs.folder import (
     RESULT_FILE,
     environment,
 )
+from tdgan_jax.runs.small_files import read_small_file
 from tdgan_jax.training.checks import check_same_config, check_values
 from tdgan_jax.training.data import load_fold_subjects
 from tdgan_jax.training.loop import complete_run
@@ -104,7 +105,7 @@ def _finished_summary(workdir: Path) -> dict[str, Any] | None:
         return None
     if not (workdir / REPORT_FILE).exists():
         write_report([workdir])
-    return read_json(workdir / CROSS_VALIDATION_FILE)
+    return read_small_file(workdir / CROSS_VALIDATION_FILE, "finished cross-validation")
 
 
 def _summary_so_far(config: Config, workdir: Path) -> dict[str, Any] | None:
@@ -139,7 +140,10 @@ def check_unchanged_folds(config: Config, workdir: Path) -> None:
     """
     for name, subjects in load_fold_subjects(config).items():
         path = workdir / name / RESULT_FILE
-        if path.exists() and read_json(path)["subjects"]["test"] != subjects:
+        if (
+            path.exists()
+            and read_small_file(path, "result of a fold")["subjects"]["test"] != subjects
+        ):
             raise UserError(
                 f"{workdir / name} was tested on other subjects than {name} of the dataset "
                 f"{config.data.expressions.dataset} has now: the dataset was built anew. Start "
@@ -160,7 +164,7 @@ def summarise_folds(config: Config, workdir: Path) -> dict[str, Any]:
         UserError: If a subject stands in the test parts of two folds, or in two parts of one.
     """
     results = {
-        name: read_json(workdir / name / RESULT_FILE)
+        name: read_small_file(workdir / name / RESULT_FILE, "result of a fold")
         for name in map(fold_name, range(config.data.num_folds))
     }
     subjects = {name: result["subjects"] for name, result in results.items()}

@@ -15,7 +15,7 @@ from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.exchange.selected_runs import read_config
 from tdgan_jax.families.known import family_named
 from tdgan_jax.families.program import Program, make_program
-from tdgan_jax.files import read_json, write_json
+from tdgan_jax.files import write_json
 from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.reports.grids import sample_grid, save_png
@@ -30,6 +30,7 @@ from tdgan_jax.runs.folder import (
     check_writable_with_space,
     environment,
 )
+from tdgan_jax.runs.small_files import read_small_file
 from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
 from tdgan_jax.training.checks import check_same_config, check_values
 from tdgan_jax.training.data import TrainingData, load_training_data
@@ -65,9 +66,10 @@ def finished_result(workdir: Path) -> dict[str, Any] | None:
     def read() -> dict[str, Any] | None:
         if not (workdir / RESULT_FILE).exists():
             return None
+        result = read_small_file(workdir / RESULT_FILE, "finished result")
         if not (workdir / REPORT_FILE).exists():
             write_report([workdir])
-        return read_json(workdir / RESULT_FILE)
+        return result
 
     return from_first(read)
 

@@ -1,20 +1,19 @@
 """What the loop records of its steps: means for the log, curves for TensorBoard, one short line."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Training
+from tdgan_jax.files import reason
 from tdgan_jax.processes.membership import is_first
 from tdgan_jax.runs.folder import METRICS_FILE, MetricsLog
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
 
 
 def mean_metrics(window: list[tuple[int, dict[str, jax.Array]]]) -> dict[str, dict[str, float]]:
@@ -68,26 +67,60 @@ def records_of(workdir: Path, *, last_step: int) -> Iterator[Callable[[dict[str,
     if not is_first():
         yield lambda record: None
         return
-    # It imports torch where that is installed: two seconds that a refused run need not wait.
-    from tensorboardX import SummaryWriter
-
     log = MetricsLog(workdir / METRICS_FILE)
     log.truncate_after(last_step or -1)
-    with SummaryWriter(str(workdir), purge_step=last_step + 1) as board:
+    with _event_file(workdir, purge_step=last_step + 1) as write_event:
 
         def write(record: dict[str, Any]) -> None:
             log.append(record)
-            _log_to_board(board, record)
+            write_event(record["step"], _curves(record))
 
         yield write
 
 
-def _log_to_board(board: "SummaryWriter", record: dict[str, Any]) -> None:
-    """Adds a record to TensorBoard's events."""
-    step = record["step"]
-    board.add_scalar("images_per_second", record["images_per_second"], step)
-    for name, value in record["losses"].items():
-        board.add_scalar(f"losses/{name}", value, step)
+@contextmanager
+def _event_file(
+    workdir: Path, *, purge_step: int
+) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Opens a file of TensorBoard's events; later steps of earlier files are hidden by it."""
+    # It imports torch where that is installed: two seconds that a refused run need not wait.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.summary import scalar
+
+    # Not `SummaryWriter`: its thread dies on a full disk, and who adds to its queue waits for ever.
+    with _said_of(workdir):
+        writer = EventsWriter(str(workdir / "events"))
+        start = SessionLog(status=SessionLog.START)
+        writer.write_event(Event(step=purge_step, wall_time=time.time(), session_log=start))
+
+    def write(step: int, curves: dict[str, float]) -> None:
+        with _said_of(workdir):
+            for name, value in curves.items():
+                summary = scalar(name, value)
+                writer.write_event(Event(step=step, wall_time=time.time(), summary=summary))
+            writer.flush()
+
+    try:
+        yield write
+    finally:
+        with suppress(OSError):  # said when it was written
+            writer.close()
+
+
+@contextmanager
+def _said_of(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write TensorBoard's events in {workdir}: {reason(error)}") from error
+
+
+def _curves(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a record that TensorBoard draws, by name."""
+    curves = {"images_per_second": record["images_per_second"]}
+    curves |= {f"losses/{name}": value for name, value in record["losses"].items()}
     for split, recognisers in record.get("evaluation", {}).items():
         for recogniser, figures in recognisers.items():
-            board.add_scalar(f"{split}/{recogniser}_accuracy", figures["accuracy"], step)
+            curves[f"{split}/{recogniser}_accuracy"] = figures["accuracy"]
+    return curves
