@@ -17,6 +17,8 @@ from tdgan_jax.errors import UsageError
 # A locked `ConfigDict`; its attributes are whatever the configuration file says.
 Config: TypeAlias = Any
 
+LONGEST_SHOWN = 60  # characters of a value in a message
+
 
 def find_config(path: str) -> Path:
     """Finds a configuration file: as given, or among the packaged ones by its file name.
@@ -129,14 +131,15 @@ def _typed(name: str, old: Any, text: str) -> Any:
         return text
     try:
         value = json.loads(text.lower() if text.lower() in ("true", "false") else text)
-    except ValueError:
+        if isinstance(old, float) and type(value) is int:
+            value = float(value)
+    except (ValueError, OverflowError, RecursionError):
         value = text
-    if isinstance(old, float) and type(value) is int:
-        value = float(value)
     if isinstance(old, tuple | list) and isinstance(value, list):
         value = type(old)(value)
     if type(value) is not type(old):
-        raise UsageError(f"config field {name!r} is a {type(old).__name__} ({old!r}), got {text!r}")
+        given = repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]!r}..."
+        raise UsageError(f"config field {name!r} is a {type(old).__name__} ({old!r}), got {given}")
     return value
 
 

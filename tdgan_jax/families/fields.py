@@ -9,6 +9,9 @@ from tdgan_jax.configuration import Config, flatten, to_json
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.known import NAMES, family_named
 from tdgan_jax.families.loop_fields import SHARED_LIMITS
+from tdgan_jax.printing import printable
+
+MAX_TEXT_CHARACTERS = 4096
 
 
 def new_config(family: str) -> Config:
@@ -72,14 +75,28 @@ def impossible_value(config: Mapping[str, Any]) -> str:
     for field, value in flatten(config).items():
         if field in defaults and not _is_alike(value, defaults[field]):
             return f"{field} is a {type(defaults[field]).__name__}, got {value!r}"
-        if isinstance(value, int | float) and not math.isfinite(value):
+        if isinstance(value, str) and (wrong := _wrong_text(field, value)):
+            return wrong
+        if isinstance(value, float) and not math.isfinite(value):
             return f"{field} must be finite, got {value}"
         low, high = limits.get(field, (-math.inf, math.inf))
         if isinstance(value, int | float) and not low <= value <= high:
+            given = value if abs(value) < 1e30 else "more digits than that"
             if value > high:
-                return f"{field} must be at most {high}, got {value}"
+                return f"{field} must be at most {high}, got {given}"
             least = f"be at least {low:g}" if low else "not be negative"
-            return f"{field} must {least}, got {value}"
+            return f"{field} must {least}, got {given}"
+    return ""
+
+
+def _wrong_text(field: str, value: str) -> str:
+    """What is wrong with a text; the configuration's name becomes that of a folder."""
+    if len(value) > MAX_TEXT_CHARACTERS:
+        return f"{field} has {len(value)} characters, more than {MAX_TEXT_CHARACTERS}"
+    if (shown := printable(value)) != value:
+        return f"{field} has control characters: {shown}"
+    if field == "name" and (not value.strip(". ") or set(value) & set("/\\")):
+        return f"name must be that of a folder, got {value!r}"
     return ""
 
 

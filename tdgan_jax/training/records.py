@@ -113,7 +113,9 @@ def _said_of(workdir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write TensorBoard's events in {workdir}: {reason(error)}") from error
+        raise UserError(
+            f"cannot write TensorBoard's events in {workdir}: {reason(error)}"
+        ) from error
 
 
 def _curves(record: dict[str, Any]) -> dict[str, float]:
