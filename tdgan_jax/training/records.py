@@ -85,7 +85,7 @@ def _event_file(
     """Opens a file of TensorBoard's events; later steps of earlier files are hidden by it."""
     # It imports torch where that is installed: two seconds that a refused run need not wait.
     from tensorboardX.event_file_writer import EventsWriter
-    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
     from tensorboardX.summary import scalar
 
     # Not `SummaryWriter`: its thread dies on a full disk, and who adds to its queue waits for ever.
