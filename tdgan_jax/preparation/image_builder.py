@@ -155,7 +155,7 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
 
     def _numbers_as(self, tree: SourceTree, config: str) -> dict[str, int]:
         """What another configuration finds in a source; nothing if it finds fault with it."""
-        if not self.builder_config:
+        if config not in type(self).builder_configs:
             return {}
         reader = type(self)(source=self.source, config=config, data_dir=self.data_dir_root)
         try:
