@@ -14,12 +14,15 @@ from tdgan_jax.data_builders.affectnet.affectnet_dataset_builder import COUNTS, 
 from tdgan_jax.data_builders.affectnet.rows import COLUMNS
 
 from tdgan_jax.cli.main import main
-from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.builders import new_builder, open_dataset
 from tdgan_jax.data.examples import load_examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import AFFECTNET_CODES, BASIC_EXPRESSIONS, EXPRESSIONS
+from tdgan_jax.preparation import image_workers
 from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.preparation.preparing import prepare_dataset
+from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.preparation.spool import Spool
 from tests.owners_files import picture, write_tree
 
 BOX = (3, 5, 8, 12)  # left, top, width, height
@@ -179,9 +182,6 @@ def test_impossible_rows_are_named_or_left_out(change, message, tmp_path):
 
 
 def listed(source):
-    from tdgan_jax.data.builders import new_builder
-    from tdgan_jax.preparation.source_tree import SourceTree
-
     with SourceTree(source) as tree:
         return new_builder("affectnet", None, None, source=str(source)).list_images(tree)
 
@@ -212,6 +212,36 @@ def test_a_photograph_that_is_there_twice(tmp_path):
     files[f"copy/{TRAIN[1][0]}"] = picture(5)
     with pytest.raises(UserError, match="0/0001abc.jpg is there more than once, as "):
         prepare(write_tree(tmp_path / "s", files), tmp_path, overwrite=True)
+
+
+def test_of_many_faces_few_wait_in_memory_and_none_is_read_to_open_them(tmp_path, monkeypatch):
+    count, waiting, most = 700, 0, 0  # more than one process reads alone
+
+    def counted(method, change):
+        def replaced(self, *args):
+            nonlocal waiting, most
+            waiting += change
+            most = max(most, waiting)
+            return method(self, *args)
+
+        return replaced
+
+    rows = [row(number, number % 8, box=(0, 0, 8, 8)) for number in range(count)]
+    files = {f"Manually_Annotated_Images/{r[0]}": picture(n) for n, r in enumerate(rows)}
+    files |= {"training.csv": table(rows[:-8]), "validation.csv": table(rows[-8:])}
+    source = write_tree(tmp_path / "s", files)
+    monkeypatch.setattr(image_workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(SourceTree, "read", counted(SourceTree.read, 1))
+    monkeypatch.setattr(Spool, "append", counted(Spool.append, -1))
+    prepare(source, tmp_path)
+    assert waiting == 0 and 0 < most < 100
+    builder = open_dataset("affectnet", data_dir=tmp_path / "data")
+    kind = type(builder.as_data_source("train"))
+    monkeypatch.setattr(kind, "__getitem__", None)
+    monkeypatch.setattr(kind, "__getitems__", None)
+    examples = load_examples(builder, "train+test", np.asarray)
+    assert len(examples.files) == count
+    assert examples.affect is not None and not np.isnan(examples.affect).any()
 
 
 # What the programs wrote: by the name of the file, its expression and affect in thousandths.
