@@ -106,8 +106,8 @@ def is_expression(code: int) -> bool:
 
 def _frames(text: str, name: str) -> Iterator[tuple[int, str]]:
     """The lines behind the first one, which names the columns or the classes."""
-    lines = text.rstrip().splitlines()
-    if lines and re.fullmatch(r"[-+.,\d\s]*", lines[0]):
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
+    if re.fullmatch(r"[-+.,\d\s]*", lines[0]):
         raise UserError(
             f"{printable(name)} begins with {printable(lines[0][:40])!r}, not with the names of "
             "its columns: all labels would be those of another frame"

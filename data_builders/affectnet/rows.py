@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tdgan_jax.data.image_files import BadImage
-from tdgan_jax.expressions import AFFECTNET_CODES
+from tdgan_jax.errors import UserError
+from tdgan_jax.expressions import AFFECTNET_CODES, checked_path
 from tdgan_jax.preparation.annotation_pickles import AffectNetRow
 from tdgan_jax.preparation.owners_boxes import Eyes, OwnersBox
 from tdgan_jax.preparation.source_tree import SourceTree
@@ -21,8 +22,8 @@ COLUMNS = (
 """The columns of the owner's tables, in their order."""
 
 NAME = (
-    r"(?P<id>\d{7,})(?P<mark>[s_])(?P<expression>\d+)(?P=mark)"
-    r"(?P<valence>-?\d+)(?P=mark)(?P<arousal>-?\d+)\.jpe?g"
+    r"(?P<id>\d{7,})(?P<mark>[s_])(?P<expression>\d{1,9})(?P=mark)"
+    r"(?P<valence>-?\d{1,9})(?P=mark)(?P<arousal>-?\d{1,9})\.jpe?g"
 )
 """The names of the programs' files; valence and arousal are in thousandths."""
 
@@ -77,7 +78,10 @@ def expression_code(text: str) -> int:
     Raises:
         BadImage: If it is none.
     """
-    code = _whole(text, "expression")
+    return _checked_code(_whole(text, "expression"))
+
+
+def _checked_code(code: int) -> int:
     if code not in AFFECTNET_CODES:
         raise BadImage(f"the expression {code} is not one of 0 to {max(AFFECTNET_CODES)}")
     return code
@@ -99,15 +103,12 @@ def face_of_row(row: Mapping[str, str], *, level_eyes: bool) -> Face:
     missing = [column for column in COLUMNS if column not in row]
     if missing:
         raise BadImage(f"the column {missing[0]} is missing")
-    path = row["subDirectory_filePath"].replace("\\", "/")
-    if not path:
-        raise BadImage("the column subDirectory_filePath is empty")
     left, top, width, height = (
         _whole(row[column], column) for column in COLUMNS if column.startswith("face_")
     )
     eyes = _eyes(row["facial_landmarks"]) if level_eyes else None
     return Face(
-        path=path,
+        path=_checked_path(row["subDirectory_filePath"]),
         expression=expression_code(row["expression"]),
         affect=_affect(_number(row["valence"], "valence"), _number(row["arousal"], "arousal")),
         box=OwnersBox(left, top, width, height, eyes),
@@ -142,15 +143,22 @@ def face_of_annotation(row: AffectNetRow, *, level_eyes: bool) -> Face:
         The face.
 
     Raises:
-        BadImage: If the expression is none.
+        BadImage: If the expression or the path is none.
     """
     eyes = Eyes(*row.left_eye, *row.right_eye) if level_eyes else None
     return Face(
-        path=row.image_path.replace("\\", "/"),
-        expression=expression_code(str(row.expression)),
+        path=_checked_path(row.image_path),
+        expression=_checked_code(row.expression),
         affect=(row.valence, row.arousal),
         box=OwnersBox(*row.face_box, eyes),
     )
+
+
+def _checked_path(text: str) -> str:
+    try:
+        return checked_path(text, "the path of the image").replace("\\", "/")
+    except UserError as error:
+        raise BadImage(str(error)) from error
 
 
 def _affect(valence: float, arousal: float) -> tuple[float, float]:

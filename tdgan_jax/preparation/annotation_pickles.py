@@ -23,6 +23,8 @@ AFFECTNET_CLASS = "dataloading.AffectNet_annotation"
 AFF_WILD2_CLASS = "dataloading.Affwild2_annotation"
 PARTS = ("train", "val")
 
+_LARGEST = 10**9  # of codes and pixels
+
 Row = TypeVar("Row")
 
 
@@ -207,6 +209,8 @@ def _number(fields: Any, name: str) -> float:
 
 def _integer(fields: Any, name: str) -> int:
     number = _number(fields, name)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{name} is larger than {_LARGEST}")
     if number != int(number):
         raise ValueError(f"{name} is {number}, no whole number")
     return int(number)
@@ -224,4 +228,6 @@ def _point(fields: Any, name: str) -> tuple[int, int]:
         x, y = to_array(fields[name]).tolist()
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} is no array of two numbers") from error
+    if not max(abs(x), abs(y)) <= _LARGEST:
+        raise ValueError(f"{name} is no point of an image")
     return int(x), int(y)

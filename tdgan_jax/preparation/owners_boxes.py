@@ -76,7 +76,8 @@ def cut_out(image: Image.Image, box: OwnersBox, largest_side_px: int | None = No
         The face.
 
     Raises:
-        BadImage: If the box is empty, too large, or wholly outside of the image.
+        BadImage: If the box is empty, too large, or wholly outside of the image, or the eyes are
+            far from it.
     """
     if min(box.width, box.height) < 1:
         raise BadImage(f"the box of the face has {box.width}x{box.height} pixels")
@@ -87,6 +88,8 @@ def cut_out(image: Image.Image, box: OwnersBox, largest_side_px: int | None = No
             f"the box of the face, columns {box.left} to {right} and rows {box.top} to {bottom}, "
             f"lies outside of the image of {image.width}x{image.height} pixels"
         )
+    if box.eyes is not None and not _near(box.eyes, image):
+        raise BadImage(f"the eyes, at {tuple(box.eyes)}, lie far outside of the image")
     if box.eyes is None:
         face = image.crop((box.left, box.top, right, bottom))
     else:
@@ -105,6 +108,16 @@ def level_corner(box: OwnersBox, eyes: Eyes) -> tuple[float, float]:
         Column and row.
     """
     return _turn(eyes).of(box.left, box.top)
+
+
+def _near(eyes: Eyes, image: Image.Image) -> bool:
+    """Whether the eyes are no farther outside of an image than it is wide and high."""
+    columns, rows = (eyes.left_x, eyes.right_x), (eyes.left_y, eyes.right_y)
+    return all(
+        -side <= place <= 2 * side
+        for places, side in ((columns, image.width), (rows, image.height))
+        for place in places
+    )
 
 
 def _turn(eyes: Eyes) -> _Turn:

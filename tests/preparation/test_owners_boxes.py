@@ -80,3 +80,9 @@ def test_what_lies_outside_is_black_and_large_faces_are_shrunk():
 def test_boxes_that_hold_no_face(box, message):
     with pytest.raises(BadImage, match=message):
         cut_out(Image.new("L", (40, 20)), OwnersBox(*box))
+
+
+@pytest.mark.parametrize("eyes", [(10**400, 5, 7, 5), (5, 5, 9, 61), (5, -21, 9, 5)])
+def test_eyes_that_are_nowhere_near(eyes):
+    with pytest.raises(BadImage, match="the eyes, at .* lie far outside of the image"):
+        cut_out(Image.new("L", (40, 20)), OwnersBox(0, 0, 9, 9, Eyes(*eyes)))
