@@ -1,14 +1,16 @@
 """Builder of Aff-Wild2: cropped frames with both an expression and valence and arousal."""
 
+import math
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import AFF_WILD2_CODES, BASIC_EXPRESSIONS
+from tdgan_jax.expressions import AFF_WILD2_CODES, BASIC_EXPRESSIONS, checked_name
 from tdgan_jax.preparation.annotation_pickles import (
     AffWild2Row,
     annotations_of_source,
@@ -19,22 +21,14 @@ from tdgan_jax.preparation.listing import ListedImage
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.printing import printable
 
-from .annotations import (
-    INVALID,
-    Frame,
-    Labels,
-    affects_of,
-    expressions_of,
-    is_expression,
-    people_of,
-)
+from .annotations import INVALID, affects_of, expressions_of, people_of
 
 # The owner's names of the two tasks changed between the challenges.
 _EXPRESSIONS = r"EXPR_(?:Set|Classification_Set|Classification_Challenge|Recognition_Challenge)"
 _AFFECTS = r"VA_(?:Set|Estimation_Set|Estimation_Challenge)"
 _PARTS = r"(?P<part>Train|Validation)(?:ing)?_Set"
 _VIDEO = r"(?P<video>[^/]+)\.txt"
-_FRAME = r"(?P<video>[^/]+)/(?P<number>\d{5,})\.(?:jpe?g|png)"
+_FRAME = re.compile(r"(?:.*/)?(?P<video>[^/]+)/(?P<number>\d{5,9})\.(?:jpe?g|png)", re.IGNORECASE)
 _SPLITS = {"train": "train", "validation": "test"}
 _ANNOTATIONS = r"data_affwild2\.pkl"
 _EXPECTED = (
@@ -43,12 +37,10 @@ _EXPECTED = (
 )
 
 
-class _Labelled(NamedTuple):
-    """A frame with both labels, in a split."""
-
-    split: str
-    frame: Frame
-    labels: Labels
+_UNKNOWN = (math.nan, math.nan)
+# By the name of a video, with the side of the person where it shows two, and the frame's number
+# from 1: the frame's file.
+_Files = Mapping[str, Mapping[int, str]]
 
 
 class Builder(ImageBuilder):
@@ -80,71 +72,67 @@ class Builder(ImageBuilder):
             labelled = self._joined(tree, tables, files)
         else:
             labelled = self._annotated(tree, pickled[0].string, files)
-        listed = self._without_shared_videos(
-            [self._image(one, files[one.frame]) for one in labelled]
-        )
+        listed = self._without_shared_videos(list(labelled))
         self.notes.update({name: count for name, count in self._left_out.items() if count})
         return listed
 
-    def _files(self, tree: SourceTree) -> dict[Frame, str]:
+    def _files(self, tree: SourceTree) -> _Files:
         """The files of the frames."""
-        found: dict[Frame, str] = {}
-        for match in tree.matches(_FRAME, anywhere=True):
-            frame = Frame(match["video"], int(match["number"]))
-            other = found.setdefault(frame, match.string)
-            if other != match.string:
+        found: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        for name in tree.names:
+            match = _FRAME.fullmatch(name)
+            if match is None:
+                continue
+            number = int(match["number"])
+            other = found[match["video"]].setdefault(number, name)
+            if other != name:
                 raise UserError(
-                    f"{self.title}: frame {frame.number} of the video {printable(frame.video)} is "
-                    f"there twice, as {printable(other)} and {printable(match.string)}; move one "
-                    "of them out of the source"
+                    f"{self.title}: frame {number} of the video {printable(match['video'])} is "
+                    f"there twice, as {printable(other)} and {printable(name)}; move one of them "
+                    "out of the source"
                 )
         self.check_layout(tree, found, _EXPECTED)
-        return found
+        return {checked_name(video, "the name of the video"): found[video] for video in found}
 
     def _joined(
-        self, tree: SourceTree, tables: Sequence[re.Match[str]], files: Mapping[Frame, str]
-    ) -> Iterator[_Labelled]:
+        self, tree: SourceTree, tables: Sequence[re.Match[str]], files: _Files
+    ) -> Iterator[ListedImage]:
         """The frames of the owner's files that have both labels."""
         affects = self._affects(tree)
-        num_files = Counter(frame.video for frame in files)
-        unlabelled = num_files.keys() - {match["video"] for match in tables}
+        unlabelled = files.keys() - {match["video"] for match in tables}
         self._left_out["videos_without_expressions"] = len(unlabelled)
         for match in tables:
             video, split = match["video"], _SPLITS[match["part"].lower()]
-            if not num_files[video]:
+            if video not in files:
                 self._left_out["videos_without_frames"] += 1
                 continue
             num_lines = 0
+            of_video = affects[video].tolist() if video in affects else []
             for number, code in expressions_of(self.text(tree, match.string), match.string):
-                frame = Frame(video, number)
-                num_lines += frame in files
-                if self._is_usable(frame, code, affects, files):
-                    yield _Labelled(split, frame, Labels(code, affects[frame]))
-            self._left_out["frames_without_a_line"] += num_files[video] - num_lines
+                name = files[video].get(number)
+                num_lines += name is not None
+                valence, arousal = of_video[number - 1] if number <= len(of_video) else _UNKNOWN
+                if self._is_usable(name, code, valence) and name is not None:
+                    yield _image(split, video, name, code, (valence, arousal))
+            self._left_out["frames_without_a_line"] += len(files[video]) - num_lines
 
-    def _is_usable(
-        self,
-        frame: Frame,
-        code: int,
-        affects: Mapping[Frame, tuple[float, float]],
-        files: Mapping[Frame, str],
-    ) -> bool:
-        """Whether a frame has both labels and a file; counts why not."""
-        if frame not in files:
+    def _is_usable(self, name: str | None, code: int, valence: float) -> bool:
+        """Whether a frame has a file and both labels; counts why not."""
+        if name is None:
             self._left_out["labels_without_a_frame"] += 1
         elif code == INVALID:
             self._left_out["frames_without_expression"] += 1
-        elif not is_expression(code):
+        elif code not in AFF_WILD2_CODES:
             self._left_out["frames_of_another_expression"] += 1
-        elif frame not in affects:
+        elif math.isnan(valence):
             self._left_out["frames_without_affect"] += 1
         else:
             return True
         return False
 
-    def _affects(self, tree: SourceTree) -> dict[Frame, tuple[float, float]]:
-        """Valence and arousal of all frames where both are valid, whatever the video's part."""
-        found: dict[Frame, tuple[float, float]] = {}
+    def _affects(self, tree: SourceTree) -> dict[str, np.ndarray]:
+        """Valence and arousal of all frames of each video, whatever its part."""
+        found: dict[str, np.ndarray] = {}
         file_of: dict[str, str] = {}
         matches = tree.matches(rf"{_AFFECTS}/{_PARTS}/{_VIDEO}")
         self.check_layout(tree, matches, _EXPECTED)
@@ -155,61 +143,59 @@ class Builder(ImageBuilder):
                     f"{self.title}: {printable(file_of[video])} and {printable(match.string)} both "
                     "hold valence and arousal of one video; move one of them out of the source"
                 )
-            for number, affect in affects_of(self.text(tree, match.string), match.string):
-                if affect is not None:
-                    found[Frame(video, number)] = affect
+            found[video] = affects_of(self.text(tree, match.string), match.string)
         return found
 
-    def _annotated(
-        self, tree: SourceTree, name: str, files: Mapping[Frame, str]
-    ) -> Iterator[_Labelled]:
+    def _annotated(self, tree: SourceTree, source: str, files: _Files) -> Iterator[ListedImage]:
         """The frames of Emotion-GCN's annotations, which have both labels."""
-        parts = annotations_of_source(tree, name, load_aff_wild2_annotations)
-        seen: set[tuple[str, Frame]] = set()
+        parts = annotations_of_source(tree, source, load_aff_wild2_annotations)
         for part, split in (("train", "train"), ("val", "test")):
+            seen: set[tuple[str, int]] = set()
             for row in parts[part]:
-                frame = self._frame_of(name, row)
-                if (split, frame) in seen:
+                video, number = self._frame_of(source, row)
+                if (video, number) in seen:
                     raise UserError(
-                        f"{printable(name)}: {printable(row.frame_path)} is there twice"
+                        f"{printable(source)}: {printable(row.frame_path)} is there twice"
                     )
-                seen.add((split, frame))
-                if frame in files:
-                    yield _Labelled(
-                        split, frame, Labels(row.expression, (row.valence, row.arousal))
-                    )
+                seen.add((video, number))
+                name = files.get(video, {}).get(number)
+                if name is not None:
+                    affect = row.valence, row.arousal
+                    yield _image(split, video, name, row.expression, affect)
                 elif not self.partial:
                     self.bad_file(row.frame_path, "the file is missing")
 
-    def _frame_of(self, name: str, row: AffWild2Row) -> Frame:
+    def _frame_of(self, source: str, row: AffWild2Row) -> tuple[str, int]:
         *_, video, file = ("", *row.frame_path.replace("\\", "/").split("/"))
-        number = file.partition(".")[0]
-        if not video or not number.isdecimal():
+        match = re.fullmatch(r"(\d{1,9})\.\w+", file)
+        if not video or match is None:
             raise UserError(
-                f"{printable(name)}: {printable(row.frame_path)} is no path such as "
+                f"{printable(source)}: {printable(row.frame_path)} is no path such as "
                 "<video>/00001.jpg"
             )
-        if not is_expression(row.expression):
+        if row.expression not in AFF_WILD2_CODES:
             raise UserError(
-                f"{printable(name)}: {printable(row.frame_path)} has the expression "
+                f"{printable(source)}: {printable(row.frame_path)} has the expression "
                 f"{row.expression}, not one of 0 to {max(AFF_WILD2_CODES)}"
             )
-        return Frame(video, int(number))
-
-    def _image(self, labelled: _Labelled, name: str) -> ListedImage:
-        video = labelled.frame.video
-        return ListedImage(
-            file=f"{video}/{name.rpartition('/')[2]}",
-            name=name,
-            split=labelled.split,
-            expression=AFF_WILD2_CODES[labelled.labels.expression],
-            affect=labelled.labels.affect,
-            subject=people_of(video),
-        )
+        return unicodedata.normalize("NFC", video), int(match[1])
 
     def _without_shared_videos(self, listed: list[ListedImage]) -> list[ListedImage]:
         """Takes frames of test videos out of the training, both people of a video included."""
         test = {image.subject for image in listed if image.split == "test"}
         shared = Counter(i.subject for i in listed if i.split == "train" and i.subject in test)
-        self._left_out["training_frames_of_test_videos"] += shared.total()
+        self._left_out["training_frames_of_test_videos"] = shared.total()
         return [i for i in listed if i.split != "train" or i.subject not in shared]
+
+
+def _image(
+    split: str, video: str, name: str, code: int, affect: tuple[float, float]
+) -> ListedImage:
+    return ListedImage(
+        file=f"{video}/{name.rpartition('/')[2]}",
+        name=name,
+        split=split,
+        expression=AFF_WILD2_CODES[code],
+        affect=affect,
+        subject=people_of(video),
+    )

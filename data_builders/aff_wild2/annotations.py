@@ -1,9 +1,10 @@
 """Aff-Wild2's files of annotations: one a video, a line a frame behind the line of column names."""
 
-import math
 import re
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NoReturn
+
+import numpy as np
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import AFF_WILD2_CODES, class_name
@@ -14,30 +15,6 @@ OTHER = 7
 """Of later challenges: an expression that is none of the seven."""
 
 _SIDES = re.compile(r"_(left|right)$", re.IGNORECASE)
-
-
-class Frame(NamedTuple):
-    """A frame of a video, as the owner numbers them.
-
-    Attributes:
-        video: Name of the video, with the side of the person where it shows two.
-        number: From 1.
-    """
-
-    video: str
-    number: int
-
-
-class Labels(NamedTuple):
-    """What is known of a frame.
-
-    Attributes:
-        expression: Aff-Wild2's code.
-        affect: Valence and arousal.
-    """
-
-    expression: int
-    affect: tuple[float, float]
 
 
 def people_of(video: str) -> str:
@@ -73,30 +50,29 @@ def expressions_of(text: str, name: str) -> Iterator[tuple[int, int]]:
         yield number, int(code)
 
 
-def affects_of(text: str, name: str) -> Iterator[tuple[int, tuple[float, float] | None]]:
+def affects_of(text: str, name: str) -> np.ndarray:
     """Reads valence and arousal of a video.
 
     Args:
         text: Content of the file.
         name: What to call it in messages.
 
-    Yields:
-        Number of the frame and both, None where one of them is outside [-1, 1].
+    Returns:
+        Float32 `[N, 2]`, the first frame's first; NaN where one of both is outside [-1, 1].
 
     Raises:
         UserError: Names a line that holds no two numbers.
     """
+    rows = []
     for number, line in _frames(text, name):
         try:
             valence, arousal = map(float, line.split(","))
         except ValueError:
             _refuse(name, number, line, "two numbers such as 0.25,-0.5")
-        yield number, (valence, arousal) if is_valid((valence, arousal)) else None
-
-
-def is_valid(affect: Sequence[float]) -> bool:
-    """Whether valence and arousal are in [-1, 1]."""
-    return all(not math.isnan(value) and -1 <= value <= 1 for value in affect)
+        rows.append((valence, arousal))
+    affects = np.array(rows, np.float64).reshape(-1, 2)
+    is_valid = (np.abs(affects) <= 1).all(axis=1, keepdims=True)
+    return np.where(is_valid, affects, np.nan).astype(np.float32)
 
 
 def is_expression(code: int) -> bool:
@@ -127,7 +103,7 @@ def _check_order(text: str, name: str) -> None:
         )
 
 
-def _refuse(name: str, number: int, line: str, expected: str) -> None:
+def _refuse(name: str, number: int, line: str, expected: str) -> NoReturn:
     raise UserError(
         f"{printable(name)} line {number + 1} is {printable(line.strip()[:40])!r}, not {expected}"
     )
