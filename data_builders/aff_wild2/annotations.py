@@ -75,11 +75,6 @@ def affects_of(text: str, name: str) -> np.ndarray:
     return np.where(is_valid, affects, np.nan).astype(np.float32)
 
 
-def is_expression(code: int) -> bool:
-    """Whether a code is of one of the seven expressions."""
-    return code in AFF_WILD2_CODES
-
-
 def _frames(text: str, name: str) -> Iterator[tuple[int, str]]:
     """The lines behind the first one, which names the columns or the classes."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
