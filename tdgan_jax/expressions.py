@@ -63,6 +63,36 @@ MMI_CODES: Mapping[int, str] = MappingProxyType(
 )
 """The emotion codes of MMI's recordings; larger ones (scream, boredom, sleepiness) are no class."""
 
+AFFECTNET_CODES: Mapping[int, str | None] = MappingProxyType(
+    {
+        0: "neutral",
+        1: "happiness",
+        2: "sadness",
+        3: "surprise",
+        4: "fear",
+        5: "disgust",
+        6: "anger",
+        7: "contempt",
+        8: None,
+        9: None,
+        10: None,
+    }
+)
+"""The codes of AffectNet's tables; the last three (none, uncertain, no face) are no expression."""
+
+AFF_WILD2_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        0: "neutral",
+        1: "anger",
+        2: "disgust",
+        3: "fear",
+        4: "happiness",
+        5: "sadness",
+        6: "surprise",
+    }
+)
+"""The codes 0 to 6 of Aff-Wild2's annotations of expressions."""
+
 MAX_NAME_LENGTH = 200
 """Characters of the longest name of a class or a person."""
 

@@ -78,6 +78,13 @@ def test_dataset_codes_by_name():
 
 
 def test_mmi_codes_by_name():
+    assert [expressions.AFFECTNET_CODES[code] for code in range(11)] == [
+        *("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt"),
+        *(None, None, None),
+    ]
+    assert [expressions.AFF_WILD2_CODES[code] for code in range(7)] == [
+        *("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
+    ]
     assert dict(expressions.MMI_CODES) == {
         1: "anger",
         2: "disgust",

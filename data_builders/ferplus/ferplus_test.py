@@ -1,12 +1,17 @@
 import csv
+import io
 import zipfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tdgan_jax.data.builders import builder_class
+from tdgan_jax.data.builders import builder_class, open_dataset
+from tdgan_jax.data.examples import load_examples, with_expression
+from tdgan_jax.data.images import resize_exactly
 from tdgan_jax.errors import UserError
 from tdgan_jax.expressions import EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
@@ -104,6 +109,20 @@ def test_documented_counts_are_those_of_the_majority_rule():
     assert expressions == {"train": 25045, "validation": 3191, "test": 3137}
     without_test = Builder.DOCUMENTED["without_test"]
     assert without_test["train"] == 28558 and without_test["test"] == 3579
+
+
+def test_photographs_at_the_size_and_in_the_channels_of_esr(tmp_path):
+    prepare(write_tree(tmp_path / "source", owners_files()), tmp_path)
+    builder = open_dataset("ferplus", data_dir=tmp_path / "data")
+    resized = partial(resize_exactly, size_px=96, channels=3)
+    examples = with_expression(load_examples(builder, "train", resized))
+    assert [EXPRESSIONS[label] for label in examples.expressions] == [
+        expression for expression in VOTES.values() if expression is not None
+    ]
+    assert examples.images[0].shape == (96, 96, 3)
+    gray = Image.open(io.BytesIO(photograph(1))).resize((96, 96), Image.Resampling.BILINEAR)
+    for channel in range(3):
+        np.testing.assert_array_equal(examples.images[0][..., channel], np.asarray(gray))
 
 
 @pytest.mark.parametrize(("labels", "images"), [("", ""), ("Labels/", "Images/"), ("data/",) * 2])

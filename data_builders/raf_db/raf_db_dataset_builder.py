@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow_datasets as tfds
 
@@ -17,6 +17,21 @@ COUNTS = {
     "train": (1290, 281, 717, 4772, 1982, 705, 2524),
     "test": (329, 74, 160, 1185, 478, 162, 680),
 }
+
+_DOCUMENTED = {
+    f"{split}/{expression}": count
+    for split, counts in COUNTS.items()
+    for expression, count in zip(BASIC_EXPRESSIONS, counts, strict=True)
+}
+NUMBERED = "numbered"
+# What folders mean that are numbered from 1, as the owner does, or from 0, as MA-Net's program.
+_ORDERS: tuple[Mapping[str, str], ...] = (
+    {str(code): name for code, name in RAF_DB_CODES.items()},
+    {
+        **{"0": "neutral", "1": "happiness", "2": "sadness", "3": "surprise"},
+        **{"4": "fear", "5": "disgust", "6": "anger"},
+    },
+)
 
 _IMAGE = r"(?P<split>train|test)_(?P<number>\d+)(?:_aligned)?\.(?:jpe?g|png)"
 _EXPECTED = (
@@ -37,13 +52,13 @@ class Builder(ImageBuilder):
     HOMEPAGE = "http://www.whdeng.cn/raf/model1.html"
     HAS_SUBJECTS = False
     HAS_TEST_SPLIT = True
-    DOCUMENTED = {
-        "raf_db": {
-            f"{split}/{expression}": count
-            for split, counts in COUNTS.items()
-            for expression, count in zip(BASIC_EXPRESSIONS, counts, strict=True)
-        }
-    }
+    DOCUMENTED = {"raf_db": _DOCUMENTED, NUMBERED: _DOCUMENTED}
+    FURTHER_CONFIGS = [
+        tfds.core.BuilderConfig(
+            name=NUMBERED,
+            description="train/1 to 7 and test/1 to 7, or 0 to 6: files of any name (MA-Net).",
+        )
+    ]
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -52,6 +67,8 @@ class Builder(ImageBuilder):
 
     def list_images(self, tree: SourceTree) -> list[ListedImage]:
         """Lists the images of the list file, or else those in class folders."""
+        if self.builder_config is not None:
+            return self._list_numbered(tree)
         lists = tree.matches(r"(?:basic/)?(?:EmoLabel/)?list_par?tition_label\.txt")
         if lists:
             return self._list_by_file(tree, lists[0].string)
@@ -106,6 +123,28 @@ class Builder(ImageBuilder):
             )._replace(file=f"{match['split'].lower()}_{match['number']}")
             for match in sorted(matches, key=lambda m: (m["folder"].lower() != "train", m["path"]))
         ]
+
+    def _list_numbered(self, tree: SourceTree) -> list[ListedImage]:
+        """Lists what stands in numbered folders, whatever the names of the files."""
+        pattern = r"(?P<folder>train|test)/(?P<class>\d)/[^/]+\.(?:jpe?g|png|bmp)"
+        matches = self.find(tree, pattern, "train/1/<image> to train/7 and test/1 to test/7")
+        meaning = self._meaning_of_numbers({match["class"] for match in matches})
+        return [
+            listed_image(match, split=match["folder"].lower(), expression=meaning[match["class"]])
+            for match in sorted(matches, key=lambda m: (m["folder"].lower() != "train", m["path"]))
+        ]
+
+    def _meaning_of_numbers(self, folders: Collection[str]) -> Mapping[str, str]:
+        """The expressions of numbered folders, told by the first or the last of them."""
+        fitting = [order for order in _ORDERS if set(folders) <= order.keys()]
+        if len(fitting) != 1:
+            raise UserError(
+                f"{self.title}: the folders are numbered {', '.join(sorted(folders))}; expected "
+                "1 to 7 in the owner's order (surprise, fear, disgust, happiness, sadness, anger, "
+                "neutral) or 0 to 6 in MA-Net's (neutral, happiness, sadness, surprise, fear, "
+                "disgust, anger)"
+            )
+        return fitting[0]
 
     def _meaning(self, found: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
         folders = {folder for counts in found.values() for folder in counts}

@@ -1,7 +1,13 @@
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 from tdgan_jax.data_builders.raf_db.raf_db_dataset_builder import COUNTS, Builder, recognise_order
 
-from tdgan_jax.errors import UserError
+from tdgan_jax.cli.main import main
+from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.preparation.contents import class_counts
 from tdgan_jax.preparation.preparing import prepare_dataset
@@ -26,7 +32,8 @@ FEW_DOCUMENTED = {
 @pytest.fixture
 def few(monkeypatch):
     """A set that is complete with 53 images."""
-    monkeypatch.setattr(Builder, "DOCUMENTED", FEW_DOCUMENTED)
+    numbered = {"numbered": FEW_DOCUMENTED["raf_db"]}
+    monkeypatch.setattr(Builder, "DOCUMENTED", FEW_DOCUMENTED | numbered)
 
 
 def labels(split: str) -> list[str]:
@@ -166,3 +173,73 @@ def test_part_of_the_set(tmp_path):
     with pytest.raises(UserError, match="which fits no expression"):
         folders = write_tree(tmp_path / "archive", class_folders(NUMBERINGS["owner_s"]))
         prepare_dataset("raf_db", folders, data_dir=tmp_path / "other", partial=True)
+
+
+def numbered_folders(folder_of: dict[str, str]) -> dict[str, bytes | str]:
+    return {
+        f"raf/{split}/{folder_of[name]}/face {number} of {split}.jpg": picture(
+            number + 100 * (split == "test"), suffix="JPEG"
+        )
+        for split in ("test", "train")
+        for number, name in enumerate(labels(split), start=1)
+    }
+
+
+@pytest.mark.parametrize("numbering", ["owner_s", "neutral_first"])
+def test_folders_of_the_programs_with_files_of_any_name(numbering, few, tmp_path):
+    folder_of = NUMBERINGS[numbering]
+    files = numbered_folders(folder_of)
+    source = write_tree(tmp_path / "s", files)
+    builder = prepare_dataset("raf_db", source, config="numbered", data_dir=tmp_path / "data")
+    assert builder.info.full_name == "raf_db/numbered/1.0.0"
+    assert tuple(builder.info.features["expression"].names) == BASIC_EXPRESSIONS
+    counts = class_counts(builder, "expression")
+    for split in ("train", "test"):
+        assert counts[split] == dict(zip(BASIC_EXPRESSIONS, FEW[split], strict=True))
+        for example in builder.as_data_source(split):
+            file = example["file"].decode()
+            folder = folder_of[BASIC_EXPRESSIONS[int(example["expression"])]]
+            assert file.startswith(f"{split}/{folder}/")
+            pixels = np.asarray(Image.open(io.BytesIO(files[f"raf/{file}"])))
+            np.testing.assert_array_equal(example["image"], pixels)
+
+
+def test_the_configuration_without_a_name_stays_where_it_was(few, tmp_path, capfd):
+    source = write_tree(tmp_path / "s", owners_archive())
+    builder = prepare_dataset("raf_db", source, data_dir=tmp_path / "data")
+    assert builder.info.full_name == "raf_db/1.0.0"
+    folders = write_tree(tmp_path / "f", numbered_folders(NUMBERINGS["owner_s"]))
+    prepare_dataset("raf_db", folders, config="numbered", data_dir=tmp_path / "data")
+    for config, example in ((None, "train_00001"), ("numbered", "train/1/face 1 of train.jpg")):
+        opened = open_dataset("raf_db", config, tmp_path / "data")
+        assert example in {e["file"].decode() for e in opened.as_data_source("train")}
+    with pytest.raises(UsageError, match="no configuration 'numberd'; did you mean 'numbered'"):
+        open_dataset("raf_db", "numberd", tmp_path / "data")
+    assert main(["doctor", "raf_db", "--config", "numbered", "--source", str(folders)]) == 0
+    assert "images" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ({"1", "2"}, "the folders are numbered 1, 2; expected 1 to 7 in the owner's order"),
+        ({"0", "7"}, "the folders are numbered 0, 7; expected"),
+        ({"1", "8"}, "the folders are numbered 1, 8; expected"),
+    ],
+)
+def test_numbers_that_tell_no_order(folders, message, tmp_path):
+    files = {f"train/{folder}/{folder}.jpg": picture(int(folder)) for folder in folders}
+    with pytest.raises(UserError, match=message):
+        prepare_dataset(
+            "raf_db",
+            write_tree(tmp_path / "s", files),
+            config="numbered",
+            data_dir=tmp_path / "data",
+            partial=True,
+        )
+
+
+def test_another_order_of_the_same_numbers_is_noticed(few, tmp_path):
+    source = write_tree(tmp_path / "s", numbered_folders(NUMBERINGS["alphabetical"]))
+    with pytest.raises(UserError, match="train/surprise has 8 images where 4 are documented"):
+        prepare_dataset("raf_db", source, config="numbered", data_dir=tmp_path / "data")

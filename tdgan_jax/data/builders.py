@@ -102,6 +102,7 @@ def new_builder(
     chosen: Any = config
     if config is not None and config not in known:
         chosen = cls.own_config(config) if needs_source(name) else None
+        known = (*known, *(one.name for one in getattr(cls, "FURTHER_CONFIGS", ())))
         if chosen is None and not known:
             raise UsageError(f"{name} has no configurations; leave {config!r} out")
         if chosen is None:

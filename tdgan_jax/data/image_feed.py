@@ -206,8 +206,8 @@ def check_image_feed(feed: ImageFeed) -> None:
     """Refuses settings that give no batches.
 
     Raises:
-        UserError: If the examples lack the targets that are asked for.
-        UsageError: If an option is unknown, or the batch is larger than an epoch.
+        UserError: If the examples lack the targets or a class that are asked for.
+        UsageError: If an option is unknown or impossible, or the batch is larger than an epoch.
     """
     for field, known in (("targets", TARGETS), ("sampling", SAMPLINGS)):
         if getattr(feed, field) not in known:
@@ -217,6 +217,7 @@ def check_image_feed(feed: ImageFeed) -> None:
             f"data.targets={feed.targets} needs a dataset with raters' votes; this one has one "
             "label an image: take data.targets=label"
         )
+    _check_sampling(feed)
     if not feed.steps_per_epoch:
         raise UsageError(
             f"training.batch_size={feed.batch_size} is larger than the {feed.num_examples} images "
@@ -224,16 +225,36 @@ def check_image_feed(feed: ImageFeed) -> None:
         )
 
 
+def _check_sampling(feed: ImageFeed) -> None:
+    if feed.sampling == "all":
+        return
+    if feed.sampling == "capped" and feed.cap < 1:
+        raise UsageError(f"data.sampling=capped needs a cap of at least 1, got {feed.cap}")
+    present = set(feed.expressions.expressions.tolist())
+    for label, name in enumerate(feed.expressions.expression_names):
+        if label not in present:
+            raise UserError(
+                f"data.sampling={feed.sampling} takes images of every class, and there is none of "
+                f"{name}; leave that class out or take data.sampling=all"
+            )
+
+
 def shown_examples(feed: ImageFeed, epoch: int) -> np.ndarray:
-    """Positions of the examples of an epoch, int64 `[feed.num_examples]`."""
+    """Positions of the examples of an epoch, int64 `[feed.num_examples]`.
+
+    A function of the seed, the epoch (of "capped": of the last stage's start) and the labels. Of
+    "balanced" and "capped" those without an expression are not shown.
+    """
     labels = feed.expressions.expressions
     if feed.sampling == "all":
         return np.arange(len(labels))
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
     if feed.sampling == "balanced":
         random = np.random.default_rng([feed.seed, epoch])
+        counts = np.array([len(of_class) for of_class in classes])
         drawn = random.integers(len(classes), size=len(labels))
-        return np.array([random.choice(classes[label]) for label in drawn])
+        first = np.cumsum(counts) - counts
+        return np.concatenate(classes)[first[drawn] + random.integers(counts[drawn])]
     stage = max(start for start in feed.stage_starts if start <= epoch)
     random = np.random.default_rng([feed.seed, stage])
     return np.concatenate(

@@ -25,6 +25,9 @@ MAX_PIXELS = 100_000_000
 # Not every format of Pillow: some run other programs (EPS), most hold no photographs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
+JPEG_QUALITY = 95
+"""Of faces that are cut out of an owner's JPEG files, as OpenCV writes them."""
+
 DIGEST_BYTES = 32
 """Length of a digest, and of a fingerprint."""
 
@@ -85,6 +88,7 @@ def read_image(
     size_px: tuple[int, int] | None = None,
     keep_encoding: bool = True,
     edit: Callable[[Image.Image], Image.Image] | None = None,
+    encode: Callable[[Image.Image], bytes] | None = None,
 ) -> StoredImage:
     """Decodes an image file and makes it what a dataset can store.
 
@@ -97,8 +101,9 @@ def read_image(
         channels: 1 (gray) or 3 (RGB).
         size_px: Width and height that the image must have; any by default.
         keep_encoding: Whether a JPEG or PNG that is already what is wanted stays as it is;
-            otherwise, and in all other cases, the pixels are encoded as PNG, without loss.
+            otherwise, and in all other cases, the pixels are encoded.
         edit: What becomes of the upright image before it is stored.
+        encode: Encodes the pixels; as PNG, without loss, by default.
 
     Returns:
         The image.
@@ -115,7 +120,7 @@ def read_image(
     if edit is not None:
         image = edit(image)
     return StoredImage(
-        encoded=data if as_it_is else encode_png(image),
+        encoded=data if as_it_is else (encode or encode_png)(image),
         digest=hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).digest(),
         fingerprint=fingerprint(image),
         size_px=image.size,
@@ -236,6 +241,21 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     # Without the owner's text chunks, so that equal pictures are equal files.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Encodes an image as a JPEG of good quality, a fifth of the size of a PNG.
+
+    Args:
+        image: Image of mode `L` or `RGB`.
+
+    Returns:
+        The JPEG file.
+    """
+    buffer = io.BytesIO()
+    plain = Image.frombytes(image.mode, image.size, image.tobytes())
+    plain.save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 

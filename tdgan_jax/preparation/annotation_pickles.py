@@ -5,14 +5,25 @@ Source: spec Emotion-GCN 5 and 6. Both files hold a dictionary of two lists, `tr
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
-from tdgan_jax.data.safe_pickles import Pickled, read_pickle, to_array, to_number
+from tdgan_jax.data.safe_pickles import (
+    MAX_PICKLE_BYTES,
+    Pickled,
+    load_pickle,
+    to_array,
+    to_number,
+)
 from tdgan_jax.errors import UserError
+from tdgan_jax.files import check_file, open_file, reason
+from tdgan_jax.preparation.source_tree import SourceTree
+from tdgan_jax.printing import printable
 
 AFFECTNET_CLASS = "dataloading.AffectNet_annotation"
 AFF_WILD2_CLASS = "dataloading.Affwild2_annotation"
 PARTS = ("train", "val")
+
+_LARGEST = 10**9  # of codes and pixels
 
 Row = TypeVar("Row")
 
@@ -65,7 +76,7 @@ def read_affectnet_annotations(path: Path) -> dict[str, list[AffectNetRow]]:
         UserError: If the file cannot be read, is damaged, names foreign classes, or an annotation
             lacks a value or has an impossible one; says which.
     """
-    return _read(path, AFFECTNET_CLASS, _affectnet_row)
+    return _read(path, load_affectnet_annotations)
 
 
 def read_aff_wild2_annotations(path: Path) -> dict[str, list[AffWild2Row]]:
@@ -77,17 +88,69 @@ def read_aff_wild2_annotations(path: Path) -> dict[str, list[AffWild2Row]]:
     Raises:
         UserError: As `read_affectnet_annotations`.
     """
-    return _read(path, AFF_WILD2_CLASS, _aff_wild2_row)
+    return _read(path, load_aff_wild2_annotations)
 
 
-def _read(path: Path, kind: str, row: Callable[[Any], Row]) -> dict[str, list[Row]]:
-    content = read_pickle(path, allowed=(kind,))
+def annotations_of_source(
+    tree: SourceTree, name: str, load: Callable[[IO[bytes], str], dict[str, list[Row]]]
+) -> dict[str, list[Row]]:
+    """Reads a file of annotations that lies in a source.
+
+    Args:
+        tree: The source.
+        name: One of its files.
+        load: `load_affectnet_annotations` or `load_aff_wild2_annotations`.
+
+    Returns:
+        The rows of `PARTS`.
+
+    Raises:
+        UserError: As `read_affectnet_annotations`.
+    """
+    try:
+        with tree.open(name, limit_bytes=MAX_PICKLE_BYTES) as file:
+            return load(file, printable(name))
+    except OSError as error:
+        raise UserError(f"cannot read {printable(name)}: {reason(error)}") from error
+
+
+def load_affectnet_annotations(file: IO[bytes], source: str) -> dict[str, list[AffectNetRow]]:
+    """As `read_affectnet_annotations`, from an open file.
+
+    Args:
+        file: At its beginning.
+        source: What to call it in messages.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    return _load(file, source, AFFECTNET_CLASS, _affectnet_row)
+
+
+def load_aff_wild2_annotations(file: IO[bytes], source: str) -> dict[str, list[AffWild2Row]]:
+    """As `read_aff_wild2_annotations`, from an open file; see `load_affectnet_annotations`."""
+    return _load(file, source, AFF_WILD2_CLASS, _aff_wild2_row)
+
+
+def _read(path: Path, load: Callable[[IO[bytes], str], dict[str, list[Row]]]) -> Any:
+    try:
+        check_file(path, limit_bytes=MAX_PICKLE_BYTES)
+        with open_file(path) as file:
+            return load(file, str(path))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
+
+
+def _load(
+    file: IO[bytes], source: str, kind: str, row: Callable[[Any], Row]
+) -> dict[str, list[Row]]:
+    content = load_pickle(file, allowed=(kind,), source=source)
     is_whole = isinstance(content, dict) and all(
         isinstance(content.get(part), list) for part in PARTS
     )
     if not is_whole:
-        raise UserError(f"{path} holds no annotations: no lists {' and '.join(PARTS)}")
-    return {part: _rows(f"{path}: {part}", content[part], kind, row) for part in PARTS}
+        raise UserError(f"{source} holds no annotations: no lists {' and '.join(PARTS)}")
+    return {part: _rows(f"{source}: {part}", content[part], kind, row) for part in PARTS}
 
 
 def _rows(place: str, annotations: list[Any], kind: str, row: Callable[[Any], Row]) -> list[Row]:
@@ -97,6 +160,7 @@ def _rows(place: str, annotations: list[Any], kind: str, row: Callable[[Any], Ro
             raise UserError(f"{place}[{i}] is no {kind.rpartition('.')[2]}")
         try:
             rows.append(row(annotation.state))
+            annotations[i] = None  # of hundreds of thousands, several times as large as their rows
         except KeyError as error:
             raise UserError(f"{place}[{i}] has no {error.args[0]}") from error
         except (ValueError, TypeError, OverflowError) as error:
@@ -145,6 +209,8 @@ def _number(fields: Any, name: str) -> float:
 
 def _integer(fields: Any, name: str) -> int:
     number = _number(fields, name)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{name} is larger than {_LARGEST}")
     if number != int(number):
         raise ValueError(f"{name} is {number}, no whole number")
     return int(number)
@@ -162,4 +228,6 @@ def _point(fields: Any, name: str) -> tuple[int, int]:
         x, y = to_array(fields[name]).tolist()
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} is no array of two numbers") from error
+    if not max(abs(x), abs(y)) <= _LARGEST:
+        raise ValueError(f"{name} is no point of an image")
     return int(x), int(y)

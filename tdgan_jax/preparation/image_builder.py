@@ -8,6 +8,7 @@ when the process is) until the division into splits is known.
 
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -154,7 +155,7 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
 
     def _numbers_as(self, tree: SourceTree, config: str) -> dict[str, int]:
         """What another configuration finds in a source; nothing if it finds fault with it."""
-        if not self.builder_config:
+        if config not in type(self).builder_configs:
             return {}
         reader = type(self)(source=self.source, config=config, data_dir=self.data_dir_root)
         try:
@@ -183,7 +184,10 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
         if cropping is not None:
             note_cropping(self, cropping)
         reading = self.READING._replace(cropping=cropping)
-        for image, result in read_images(files, reading, num_images=len(listed)):
+        results = read_images(
+            files, reading, num_images=len(listed), box_of=operator.attrgetter("box")
+        )
+        for image, result in results:
             if isinstance(result, StoredImage):
                 yield image, result
             elif cropping is not None and isinstance(result, FaceImage | NoFaceImage):

@@ -14,7 +14,7 @@ import pickle
 import queue
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,11 @@ from tdgan_jax.data.image_files import (
     FaceImage,
     NoFaceImage,
     StoredImage,
+    encode_jpeg,
     read_image,
 )
 from tdgan_jax.machine import usable_cores
+from tdgan_jax.preparation.owners_boxes import OwnersBox, cut_out
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.preparation import Cropping
@@ -51,13 +53,21 @@ class Reading(NamedTuple):
         channels: 1 (gray) or 3 (RGB).
         size_px: Width and height that the files must have; any by default.
         keep_encoding: Whether a file that is what is wanted stays as it is.
-        cropping: How the face is cut out of each photograph; the whole image is taken by default.
+        cropping: How the face is cut out of each photograph; the whole image is taken by default,
+            or what is in its owner's box.
+        largest_side_px: To which a face that is cut out by its owner's box is shrunk.
     """
 
     channels: int
     size_px: tuple[int, int] | None = None
     keep_encoding: bool = True
     cropping: "Cropping | None" = None
+    largest_side_px: int | None = None
+
+
+def _without_box(item: object) -> None:
+    """Nothing is known of where the face is."""
+    del item
 
 
 def read_images(
@@ -66,6 +76,7 @@ def read_images(
     *,
     num_images: int,
     num_workers: int | None = None,
+    box_of: Callable[[_Item], OwnersBox | None] = _without_box,
 ) -> Iterator[tuple[_Item, StoredImage | FaceImage | BadImage]]:
     """Reads image files, a bounded number of them at a time.
 
@@ -75,6 +86,7 @@ def read_images(
         num_images: About how many files there are.
         num_workers: Number of processes; 0 reads in this one, None takes one a core for more than
             a few hundred images.
+        box_of: Where in the image the face is, as its owner says; None for the whole image.
 
     Yields:
         For every file, in order, the caller's item and the image or what is wrong with it; where
@@ -87,7 +99,7 @@ def read_images(
         num_workers = min(usable_cores(), _MOST_WORKERS) if num_images >= _FEW_IMAGES else 0
     if num_workers < 2:
         for item, data in files:
-            yield item, _read(data, reading)
+            yield item, _read(data, box_of(item), reading)
         return
     workers = [_start_worker(reading) for _ in range(num_workers)]
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
@@ -97,8 +109,8 @@ def read_images(
     pending: collections.deque[tuple[list[_Item], Future[Any]]] = collections.deque()
     try:
         while batch := list(itertools.islice(files := iter(files), _BATCH)):
-            items, contents = zip(*batch, strict=True)
-            pending.append((list(items), pool.submit(_ask, idle, contents)))
+            contents = tuple((data, box_of(item)) for item, data in batch)
+            pending.append(([item for item, _ in batch], pool.submit(_ask, idle, contents)))
             if len(pending) >= 2 * num_workers:
                 yield from _answered(pending.popleft())
         while pending:
@@ -116,7 +128,10 @@ def _answered(asked: tuple[list[_Item], Future[Any]]) -> Iterator[tuple[_Item, A
     return zip(items, future.result(), strict=True)
 
 
-def _ask(idle: "queue.SimpleQueue[subprocess.Popen[bytes]]", contents: tuple[bytes, ...]) -> Any:
+def _ask(
+    idle: "queue.SimpleQueue[subprocess.Popen[bytes]]",
+    contents: tuple[tuple[bytes, OwnersBox | None], ...],
+) -> Any:
     worker = idle.get()
     assert worker.stdin is not None and worker.stdout is not None
     try:
@@ -154,12 +169,17 @@ def _start_worker(reading: Reading) -> subprocess.Popen[bytes]:
     return worker
 
 
-def _read(data: bytes, reading: Reading) -> StoredImage | FaceImage | BadImage:
+def _read(
+    data: bytes, box: OwnersBox | None, reading: Reading
+) -> StoredImage | FaceImage | BadImage:
     arguments = reading._asdict()
-    cropping = arguments.pop("cropping")
+    cropping, largest_side_px = arguments.pop("cropping"), arguments.pop("largest_side_px")
     try:
         if cropping is not None:
             return _read_face(data, arguments, cropping)
+        if box is not None:
+            cut = partial(cut_out, box=box, largest_side_px=largest_side_px)
+            return read_image(data, **arguments, edit=cut, encode=encode_jpeg)
         return read_image(data, **arguments)
     except BadImage as error:
         return error
@@ -189,7 +209,7 @@ def _main(requests: IO[bytes], answers: IO[bytes]) -> None:
             contents = pickle.load(requests)
         except EOFError:
             return
-        pickle.dump([read(data) for data in contents], answers)
+        pickle.dump([read(data, box) for data, box in contents], answers)
         answers.flush()
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tdgan_jax.preparation.owners_boxes import OwnersBox
+
 
 class ListedImage(NamedTuple):
     """One image of a source.
@@ -21,6 +23,7 @@ class ListedImage(NamedTuple):
         votes: Raters' votes for each expression of the dataset, in its order; None without any.
         other_votes: Their votes for what is no expression, in the dataset's order.
         affect: Valence and arousal, each in [-1, 1] or NaN where unknown; None without any.
+        box: Where in the image the owner says that the face is; None for the whole image.
     """
 
     file: str
@@ -33,6 +36,7 @@ class ListedImage(NamedTuple):
     votes: tuple[float, ...] | None = None
     other_votes: tuple[float, ...] = ()
     affect: tuple[float, float] | None = None
+    box: OwnersBox | None = None
 
 
 def listed_image(

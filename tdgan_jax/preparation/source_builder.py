@@ -8,7 +8,7 @@ the records.
 
 import csv
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import tensorflow_datasets as tfds
@@ -43,12 +43,15 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     Attributes:
         NEEDS_SOURCE: That it is built from files, which a dataset that is drawn is not.
+        FURTHER_CONFIGS: Configurations that came to a dataset which had none, and keeps its place
+            on disk where none is named.
         notes: Facts about the build, kept with the dataset (`metadata.json`): whether the source
             was `partial`, the number of `skipped_files`, and what a subclass adds.
         left_out: Files of the source that were not taken although a person would expect it.
     """
 
     NEEDS_SOURCE: ClassVar[bool] = True
+    FURTHER_CONFIGS: ClassVar[Sequence[tfds.core.BuilderConfig]] = ()
 
     def __init__(
         self,
@@ -114,8 +117,7 @@ class SourceBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         Returns:
             The configuration, or None if there is none of that name.
         """
-        del name
-        return None
+        return next((config for config in cls.FURTHER_CONFIGS if config.name == name), None)
 
     def find(
         self, tree: SourceTree, pattern: str, expected: str, *, anywhere: bool = False

@@ -3,6 +3,7 @@ import pytest
 from tdgan_jax.data.image_files import BadImage
 from tdgan_jax.preparation import image_workers
 from tdgan_jax.preparation.image_workers import Reading, read_images
+from tdgan_jax.preparation.owners_boxes import OwnersBox
 from tests.owners_files import picture
 
 READING = Reading(channels=3)
@@ -22,6 +23,19 @@ def test_workers_give_what_this_process_gives_in_the_same_order():
             assert isinstance(theirs, BadImage) and str(theirs) == str(ours)
         else:
             assert theirs == ours
+
+
+def test_workers_cut_faces_out_by_their_owner_s_boxes():
+    boxes = {number: OwnersBox(number % 9, 1, 4, 6) for number in range(40)} | {5: None}
+    reading = READING._replace(largest_side_px=5)
+    pictures = [(number, picture(number)) for number in boxes]
+    here, there = (
+        list(read_images(pictures, reading, num_images=40, num_workers=workers, box_of=boxes.get))
+        for workers in (0, 2)
+    )
+    assert isinstance(here[8][1], BadImage) and str(there[8][1]) == str(here[8][1])
+    assert [one for one in here if one[0] % 9 != 8] == [one for one in there if one[0] % 9 != 8]
+    assert [image.size_px for _, image in here[:7]] == [(3, 5)] * 5 + [(8, 8), (3, 5)]
 
 
 def test_few_files_wait_in_memory_however_many_there_are():

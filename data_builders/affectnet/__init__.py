@@ -1,0 +1,1 @@
+"""AffectNet: photographs of faces from the web with expression, valence and arousal."""
