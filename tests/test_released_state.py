@@ -5,6 +5,8 @@ that the version made of them, and what it answered to random images.
 """
 
 import json
+import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import tdgan_jax
+from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.files import read_json
 from tdgan_jax.reports.report import write_report
@@ -61,3 +64,14 @@ def test_a_classifier_of_then_can_be_used_now(unpacked):
     labels, probabilities = model.predict(np.zeros((2, 40, 40, 1), np.uint8))
     assert labels[0] in model.expression_names
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_damaged_checkpoint_is_one_error_and_prints_nothing(unpacked, tmp_path, capfd):
+    run = tmp_path / "run"
+    shutil.copytree(unpacked / "classifier" / "run", run)
+    for part in run.glob("checkpoints/*/*/tree/d/*"):
+        part.write_bytes(b"x")
+    with pytest.raises(UserError, match="the checkpoint in .* cannot be read: best_validation"):
+        tdgan_jax.load(run)
+    time.sleep(0.5)  # what reads its other arrays ends later
+    assert capfd.readouterr() == ("", "")

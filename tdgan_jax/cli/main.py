@@ -5,6 +5,7 @@ A command is a file of this package with `add_parser(subparsers)` and `run(args)
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -95,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_text("tdgan-jax: interrupted", aside=True)
         return 130
+    except RuntimeError as error:
+        if not str(error).startswith("Unable to initialize backend"):
+            raise
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        print_text(f"tdgan-jax: no devices with JAX_PLATFORMS={platforms!r}: {error}", aside=True)
+        return 2 if platforms else 1
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +95,17 @@ class Checkpoints:
             )
 
     def _restore(self, name: str, **items: Any) -> Any:
+        hook, sys.unraisablehook = sys.unraisablehook, _without_late_reads(sys.unraisablehook)
         try:
             manager = self._manager(name)
-            return manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+            restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+            sys.unraisablehook = hook
+            return restored
         except Exception as error:  # Orbax raises almost anything on damaged files.
             if several() and isinstance(error, JaxRuntimeError):
                 raise  # another process is lost
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = reason.partition(" See full TensorStore details")[0]
             raise UserError(
                 f"the checkpoint in {self._folder.parent} cannot be read: {name}: {reason[:200]}"
             ) from error
@@ -210,6 +216,19 @@ class Checkpoints:
                 f"{self._folder.parent} holds no checkpoint chosen on {selection!r} yet; "
                 "its first epoch is not finished"
             )
+
+
+def _without_late_reads(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Keeps threads of TensorStore from printing tracebacks once a restore has failed.
+
+    Reads that end after the first failure find Orbax's event loop closed; the failure is said.
+    """
+
+    def quieter_hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    return quieter_hook
 
 
 def folder_bytes(folder: Path) -> int:

@@ -319,3 +319,15 @@ def test_a_bar_shows_on_a_terminal_after_two_seconds(seconds, quiet, photos):
     assert process.returncode == 0
     assert (b"/6 [" in shown) is (seconds > 0 and not quiet)
     assert quiet is False or shown == b""
+
+
+def test_an_unknown_platform_of_jax_is_named_in_one_line(photos):
+    done = subprocess.run(
+        [sys.executable, "-m", "tdgan_jax", "predict", "photos", "--detect", "none"],
+        env=os.environ | {"JAX_PLATFORMS": "none_such", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("tdgan-jax: no devices with JAX_PLATFORMS='none_such': ")
+    assert done.stderr.count("\n") == 1
