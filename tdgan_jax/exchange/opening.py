@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.checksums import check_sums
 from tdgan_jax.exchange.description import MODEL_FILE, read_description
@@ -15,12 +17,13 @@ PRETRAINED = "pretrained"
 PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
 
 
-def open_model(source: str | Path) -> StoredModel:
+def open_model(source: str | Path, *, mesh: Mesh | None = None) -> StoredModel:
     """Opens a model.
 
     Args:
         source: A run folder, an export (torch or safetensors), an imported folder, or
             `"pretrained"`: the weights that come with the package.
+        mesh: Devices that the parameters of a run are read onto; see `open_run`.
 
     Raises:
         UserError: If it is none of these, or damaged.
@@ -40,7 +43,7 @@ def open_model(source: str | Path) -> StoredModel:
             f"{folder} is no model: it holds neither {MODEL_FILE} nor a run. Weights from "
             "elsewhere are made one by tdgan-jax import"
         )
-    return open_run(folder)
+    return open_run(folder, mesh=mesh)
 
 
 def open_export(folder: Path) -> StoredModel:

@@ -21,7 +21,7 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import crop_remarks
 from tdgan_jax.evaluation.recognition import predict_answers, recognition_figures
 from tdgan_jax.evaluation.yardsticks import ridge_accuracy
-from tdgan_jax.exchange.selected_runs import open_run as open_model_run
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.family import Parts, Training
 from tdgan_jax.families.known import family_named
 from tdgan_jax.files import write_json
@@ -145,7 +145,7 @@ def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[An
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
     elif program.training.with_given_weights:
-        load = partial(open_model_run, mesh=program.mesh)
+        load = partial(open_model, mesh=program.mesh)
         state = program.training.with_given_weights(jax.device_get(state), load)
         state = replicate(state, program.mesh)
     return state, progress

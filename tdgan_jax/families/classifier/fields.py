@@ -80,6 +80,8 @@ def classifier_config() -> Config:
     config.training = ConfigDict()
     config.training.epochs = 20
     config.training.batch_size = 16  # over all devices
+    # A model of this family whose weights a new run begins with: a run, an export, "pretrained".
+    config.training.initial_model = ""
     # Decay of a running average of the weights, which is then evaluated in their place; 0: off.
     config.training.parameter_average_decay = 0.0
 

@@ -9,6 +9,7 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.image_feed import ImageBatch
 from tdgan_jax.errors import UsageError, unknown_name
+from tdgan_jax.families.classifier.first_weights import with_initial_model
 from tdgan_jax.families.classifier.networks import Classifier, make_classifier, split_networks
 from tdgan_jax.families.classifier.step import (
     SAMPLE_COLUMNS,
@@ -134,4 +135,7 @@ def classifier_training(config: Config, names: Names) -> Training:
         sample_columns=SAMPLE_COLUMNS,
         sample_step=sample,
         shown_losses=("classifier",),
+        with_given_weights=partial(with_initial_model, config, names.expressions)
+        if config.training.initial_model
+        else None,
     )
