@@ -2,9 +2,10 @@
 
     python benchmarks/pretrained.py --yale yalefaces.zip --out pretrained.json
 
-Wants the dataset `fer2013` with its configuration `without_private_test`; `--fer2013 full --split
-private_test` takes the whole archive. On its test photographs: accuracy with interval, per class,
-calibration; the same for photographs made smaller or blurred before the model enlarges them, and by
+Wants the datasets `ferplus/without_test` and `fer2013/without_private_test`, or the `--sets` that
+are named. On their test photographs, each with the classes of its labels: accuracy with interval,
+per class, calibration; the same with the mean of the photograph and its mirror image, and for
+photographs made smaller, blurred, darker or brighter, or turned before the model sees them, and by
 how sharp they are as they came. On the Yale photographs, of which none was trained on, with the
 faces found as `predict` finds them: answers by expression, and photographs a second. `--model`
 takes any other model.
@@ -36,6 +37,9 @@ from tdgan_jax.steps.state import Answers
 
 SIZES_PX = (40, 32, 24, 16)  # of photographs of 48 pixels
 BLURS_PX = (0.5, 1.0, 2.0)  # deviation of a Gaussian, in their pixels
+BRIGHTNESSES = (0.4, 0.7, 1.4, 2.0)  # what gray values are multiplied with
+TURNS_DEGREES = (-30, -15, 15, 30)
+SETS = ("ferplus/without_test:test", "fer2013/without_private_test:test")
 YALE_EXPRESSIONS = ("happy", "surprised", "sad", "normal")
 FAILURES = 10
 
@@ -44,10 +48,7 @@ def main() -> int:
     """Prints the tables and writes the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="pretrained", metavar="M")
-    parser.add_argument(
-        "--fer2013", default="without_private_test", choices=("without_private_test", "full")
-    )
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--sets", nargs="*", default=SETS, metavar="NAME/CONFIG:SPLIT")
     parser.add_argument("--data-dir", default=None, help="where prepared datasets are kept")
     parser.add_argument("--yale", type=Path, metavar="ZIP", help="the owner's yalefaces.zip")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
@@ -56,10 +57,13 @@ def main() -> int:
     if args.yale is not None and not zipfile.is_zipfile(args.yale):
         raise UserError(f"--yale: {args.yale} is no zip file")
     model: Any = tdgan_jax.load(args.model)
-    builder = open_dataset("fer2013", args.fer2013, args.data_dir)
-    examples = with_expression(load_examples(builder, args.split, np.asarray))
     figures: dict[str, Any] = {"environment": environment([])}
-    figures["fer2013"] = photograph_figures(model, examples)
+    for name in args.sets:
+        source, _, split = name.partition(":")
+        dataset, _, config = source.partition("/")
+        builder = open_dataset(dataset, config or None, args.data_dir)
+        examples = with_expression(load_examples(builder, split, np.asarray))
+        figures[name] = photograph_figures(model, examples)
     if args.yale is not None:
         figures["yale"] = yale_figures(model, args.yale)
     print(tables(figures))
@@ -71,10 +75,15 @@ def main() -> int:
 def photograph_figures(model: Any, examples: Examples) -> dict[str, Any]:
     """Figures on photographs of faces, as they are and made worse.
 
+    Classes that the dataset does not have are left out of the answers.
+
     Raises:
-        UserError: If the dataset's classes are not the model's.
+        UserError: If the model does not have one of the dataset's classes.
     """
-    if set(examples.expression_names) != set(model.expression_names):
+    names = set(examples.expression_names)
+    if not names - set(model.expression_names) and len(names) < len(model.expression_names):
+        model = model.without(*(set(model.expression_names) - names))
+    if set(model.expression_names) != names:
         raise UserError(
             f"the model names {', '.join(model.expression_names)}; the dataset "
             f"{', '.join(examples.expression_names)}"
@@ -87,15 +96,27 @@ def photograph_figures(model: Any, examples: Examples) -> dict[str, Any]:
         return float((answers(model, changed)[:, order].argmax(1) == examples.expressions).mean())
 
     logits = answers(model, images)[:, order]
+    logits_of_mirrored = answers(model, [image[:, ::-1] for image in images])[:, order]
     right = logits.argmax(axis=1) == examples.expressions
     whole = recognition_figures({"model": Answers(logits)}, examples, examples.expression_names)[
         "model"
     ]
     return whole | {
+        "with_mirror_image": float(
+            ((logits_of_mirrored + logits).argmax(axis=1) == examples.expressions).mean()
+        ),
         "by_size_px": {size: accuracy(lambda x, s=size: x.resize((s, s))) for size in SIZES_PX},
         "by_blur_px": {
             blur: accuracy(lambda x, b=blur: x.filter(ImageFilter.GaussianBlur(b)))
             for blur in BLURS_PX
+        },
+        "by_brightness": {
+            factor: accuracy(lambda x, f=factor: x.point(lambda v: min(255, v * f)))
+            for factor in BRIGHTNESSES
+        },
+        "by_turn_degrees": {
+            angle: accuracy(lambda x, a=angle: x.rotate(a, Image.Resampling.BILINEAR))
+            for angle in TURNS_DEGREES
         },
         "by_sharpness": by_sharpness(images, right),
         "confident_errors": confident_errors(logits, examples),
@@ -181,36 +202,51 @@ def canonical_condition(name: str) -> str | None:
 
 def tables(figures: dict[str, Any]) -> str:
     """The figures in Markdown."""
-    fer = figures["fer2013"]
-    interval = fer["accuracy_interval"]
-    lines = ["| FER-2013 | |", "|---|---|"]
-    lines.append(
-        f"| accuracy, {fer['num_examples']} photographs | {fer['accuracy']:.3f} "
-        f"({interval['low']:.3f} to {interval['high']:.3f}) |"
-    )
-    if other := fer.get("without_duplicates"):
-        lines.append(f"| without duplicates of training images | {other['accuracy']:.3f} |")
-    for field in ("mean_class_accuracy", "macro_f1", "expected_calibration_error"):
-        lines.append(f"| {field.replace('_', ' ')} | {fer[field]:.3f} |")
-    for title, field in (("{} pixels", "by_size_px"), ("blurred by {} pixels", "by_blur_px")):
-        lines += [f"| {title.format(key)} | {value:.3f} |" for key, value in fer[field].items()]
-    lines += [f"| the {name} third | {x:.3f} |" for name, x in fer["by_sharpness"].items()]
-    lines += ["", "| class | images | recall | precision |", "|---|---|---|---|"]
-    for name in fer["labels"]:
-        row = fer["per_class"][name]
-        cells = ["-" if row[x] is None else f"{row[x]:.3f}" for x in ("recall", "precision")]
-        lines.append(f"| {name} | {row['num_examples']} | {' | '.join(cells)} |")
-    lines += ["", "| sure and wrong | label | answer | probability |", "|---|---|---|---|"]
-    for row in fer["confident_errors"]:
-        fields = (row["file"], row["label"], row["answer"], f"{row['probability']:.3f}")
-        lines.append(f"| {' | '.join(fields)} |")
+    lines = []
+    for name, found in figures.items():
+        if name not in ("environment", "yale"):
+            lines += [*_photograph_tables(name, found), ""]
     if yale := figures.get("yale"):
-        lines += ["", "| Yale | right | answers |", "|---|---|---|"]
+        lines += ["| Yale | right | answers |", "|---|---|---|"]
         for name, row in yale["answers"].items():
             said = ", ".join(f"{label} {count}" for label, count in row.items())
             lines.append(f"| {name} | {row.get(name, 0)} of {sum(row.values())} | {said} |")
         lines.append(f"\n{yale['photographs_per_second']:.1f} photographs/s with detection")
     return "\n".join(lines)
+
+
+def _photograph_tables(name: str, found: dict[str, Any]) -> list[str]:
+    interval = found["accuracy_interval"]
+    lines = [f"| {name} | |", "|---|---|"]
+    lines.append(
+        f"| accuracy, {found['num_examples']} photographs | {found['accuracy']:.3f} "
+        f"({interval['low']:.3f} to {interval['high']:.3f}) |"
+    )
+    if other := found.get("without_duplicates"):
+        lines.append(f"| without duplicates of training images | {other['accuracy']:.3f} |")
+    for field in (
+        *("mean_class_accuracy", "macro_f1", "expected_calibration_error"),
+        "with_mirror_image",
+    ):
+        lines.append(f"| {field.replace('_', ' ')} | {found[field]:.3f} |")
+    for title, field in (
+        ("{} pixels", "by_size_px"),
+        ("blurred by {} pixels", "by_blur_px"),
+        ("gray values times {}", "by_brightness"),
+        ("turned by {} degrees", "by_turn_degrees"),
+    ):
+        lines += [f"| {title.format(key)} | {value:.3f} |" for key, value in found[field].items()]
+    lines += [f"| the {name} third | {x:.3f} |" for name, x in found["by_sharpness"].items()]
+    lines += ["", "| class | images | recall | precision |", "|---|---|---|---|"]
+    for label in found["labels"]:
+        row = found["per_class"][label]
+        cells = ["-" if row[x] is None else f"{row[x]:.3f}" for x in ("recall", "precision")]
+        lines.append(f"| {label} | {row['num_examples']} | {' | '.join(cells)} |")
+    lines += ["", "| sure and wrong | label | answer | probability |", "|---|---|---|---|"]
+    for row in found["confident_errors"]:
+        fields = (row["file"], row["label"], row["answer"], f"{row['probability']:.3f}")
+        lines.append(f"| {' | '.join(fields)} |")
+    return lines
 
 
 if __name__ == "__main__":

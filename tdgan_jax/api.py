@@ -44,7 +44,7 @@ def load(path: str | Path) -> Analyses:
 
     Args:
         path: A run folder, an export (torch or safetensors), an imported folder, or
-            `"pretrained"`.
+            a model that comes with the package: `"pretrained"` or `"pretrained_tdgan"`.
 
     Returns:
         The model, on JAX's default device. Its functions compile at their first call, for a few

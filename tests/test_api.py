@@ -69,6 +69,26 @@ def test_predictions(model, tmp_path):
     assert model.predict([])[1].shape == (0, 7)
 
 
+def test_answers_can_be_left_out(model):
+    images = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
+    _, probabilities = model.predict(images)
+    names = model.expression_names
+    fewer = model.without("neutral", "fear")
+    kept = [i for i, name in enumerate(names) if name not in ("neutral", "fear")]
+    assert fewer.expression_names == tuple(names[i] for i in kept)
+    labels, left = fewer.predict(images)
+    expected = probabilities[:, kept] / probabilities[:, kept].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(left, expected, rtol=1e-5)
+    assert labels == [fewer.expression_names[i] for i in expected.argmax(axis=1)]
+    (record,) = fewer.analyse(images[0], detect="none")
+    assert set(record.probabilities) == set(fewer.expression_names)
+    assert model.expression_names == names
+    with pytest.raises(UserError, match="did you mean 'fear'"):
+        model.without("feer")
+    with pytest.raises(UserError, match="leave two expressions"):
+        model.without(*names[1:])
+
+
 def test_nothing_is_compiled_again_for_another_number_of_images(model):
     compiled = []
 

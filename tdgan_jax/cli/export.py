@@ -57,6 +57,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="SHARE",
         help="what is added around such a face, as a share of its side (default: 0.2)",
     )
+    parser.add_argument(
+        "--calibrate",
+        metavar="NAME[/CONFIG]:SPLIT",
+        help="fit the temperature of the probabilities on a part of a prepared dataset that was "
+        "not trained on (default: that of the model, 1 for a run)",
+    )
+    parser.add_argument("--data-dir", default="", help="prepared datasets, for --calibrate")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that exists")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -81,6 +88,12 @@ def run(args: argparse.Namespace) -> int:
     check_new_folder(args.out, overwrite=args.overwrite)
     check_no_overlap(args.out, args.model)
     use_compilation_cache()
+    temperature = None
+    if args.calibrate is not None:
+        from tdgan_jax.api import load
+        from tdgan_jax.evaluation.calibration import temperature_of
+
+        temperature = temperature_of(load(args.model), args.calibrate, data_dir=args.data_dir)
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:
         parity = export_model(
             args.model,
@@ -88,9 +101,12 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             precision=args.precision,
             crop=crop_from(args),
+            temperature=temperature,
             overwrite=args.overwrite,
             say=say,
         )
+    if temperature is not None:
+        print_text(f"temperature fitted on {args.calibrate}: {temperature:.3f}")
     print_text(f"exported to {args.out}, compared with what {parity['reloaded_with']} loads")
     if "tensors" in parity:
         print_text(f"  bit-identical tensors: {parity['tensors']} of {parity['tensors']}")

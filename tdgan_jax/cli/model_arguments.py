@@ -14,17 +14,23 @@ if TYPE_CHECKING:
     from tdgan_jax.api import Model
     from tdgan_jax.inference.faces import FaceFinder, FaceSearch
 
-PRETRAINED = "pretrained"
+RECOGNISER = "pretrained"
+GENERATOR = "pretrained_tdgan"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, `--detect`, `--overwrite` and `--quiet`."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, model: str = RECOGNISER) -> None:
+    """Adds `--model`, `--detect`, `--overwrite` and `--quiet`.
+
+    Args:
+        parser: Of the command.
+        model: The shipped model that it takes by default.
+    """
     parser.add_argument(
         "--model",
-        default=PRETRAINED,
+        default=model,
         metavar="M",
-        help="a run folder, an export or an imported folder (default: pretrained, the weights "
-        "that come with the package)",
+        help="a run folder, an export, an imported folder, or a model that comes with the package: "
+        f"pretrained recognises, pretrained_tdgan also generates (default: {model})",
     )
     parser.add_argument(
         "--detect",

@@ -83,6 +83,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "picture's shorter side (below 1); smaller takes longer (default: 0.05, 24 pixels at "
         "least)",
     )
+    parser.add_argument(
+        "--leave-out",
+        default=[],
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="expressions that the model shall not answer, separated by commas, such as contempt",
+    )
     add_model_arguments(parser)
     return parser
 
@@ -162,6 +169,8 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
 
     with _detector_warming_up(args):
         model = open_model(args)
+        if args.leave_out:
+            model = model.without(*args.leave_out)
     read = outputs.ReadFiles()
     listed = listed_paths(sys.stdin.buffer) if inputs.STDIN in args.pictures else ()
     files = _noted(inputs.named_files(args.pictures, listed), args.out, read)

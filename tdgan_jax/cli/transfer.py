@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tdgan_jax.cli.model_arguments import (
+    GENERATOR,
     add_model_arguments,
     generating,
     open_face_finder,
@@ -46,7 +47,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, model=GENERATOR)
     return parser
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import grain
 import numpy as np
 
 from tdgan_jax.data.examples import Examples
@@ -102,6 +101,8 @@ def shuffled_batches(
         first_step: Batches to leave out.
         num_workers: Worker processes; 0: threads of this process.
     """
+    import grain  # half a second, which those who train nothing are spared
+
     shuffle_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     batches = (
         grain.MapDataset.range(num_examples)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.files import open_file
@@ -130,6 +129,8 @@ def _rows_by_split(builder: Any, split: str) -> list[tuple[str, slice]]:
 
 
 def _columns_of_records(builder: Any, split: str) -> LabelColumns:
+    import tensorflow_datasets as tfds  # a second, which those who read no dataset are spared
+
     skipped = {"image": tfds.decode.SkipDecoding()}
     source = builder.as_data_source(split=split, decoders=skipped)
     names = [name for name in LabelColumns._fields if name in builder.info.features]

@@ -13,30 +13,32 @@ from tdgan_jax.families.stored import FoundArchitecture, ModelDescription, Store
 from tdgan_jax.runs.folder import is_run_folder
 from tdgan_jax.torch_weights.state_files import read_networks
 
-PRETRAINED = "pretrained"
-PRETRAINED_FOLDER = Path(__file__).parent.parent / "pretrained"
+SHIPPED_FOLDER = Path(__file__).parent.parent / "shipped"
+SHIPPED = ("pretrained", "pretrained_tdgan")
+"""The models that come with the package: a recogniser, and a generator with its own recogniser."""
 
 
 def open_model(source: str | Path, *, mesh: Mesh | None = None) -> StoredModel:
     """Opens a model.
 
     Args:
-        source: A run folder, an export (torch or safetensors), an imported folder, or
-            `"pretrained"`: the weights that come with the package.
+        source: A run folder, an export (torch or safetensors), an imported folder, or one of
+            `SHIPPED`.
         mesh: Devices that the parameters of a run are read onto; see `open_run`.
 
     Raises:
         UserError: If it is none of these, or damaged.
     """
     folder = Path(source)
-    if str(source) == PRETRAINED and not folder.exists():
-        folder = PRETRAINED_FOLDER
+    if str(source) in SHIPPED and not folder.exists():
+        folder = SHIPPED_FOLDER / folder
         check_sums(folder)
     if (folder / MODEL_FILE).is_file():
         return open_export(folder)
     if not folder.is_dir():
         raise UserError(
-            f"there is no folder {folder}; give a run folder, an export, an import or pretrained"
+            f"there is no folder {folder}; give a run folder, an export, an import, or "
+            f"one of {', '.join(SHIPPED)}"
         )
     if not is_run_folder(folder):
         raise UserError(

@@ -1,6 +1,6 @@
 """What a trained model of any family can do for those who use it."""
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     import jax
@@ -18,6 +18,10 @@ class Model(Protocol):
     caller does wrong is a `UserError`. What only some models can do is asked for:
     `isinstance(model, tdgan_jax.api.Generates)`.
     """
+
+    def without(self, *names: str) -> Self:
+        """The same model without some of its answers (`families.recogniser`)."""
+        ...
 
     @property
     def expression_names(self) -> "tuple[str, ...]":

@@ -1,11 +1,14 @@
 """What the trained models of all families have in common: the description, and recognition."""
 
+import copy
 import warnings
 from collections.abc import Callable
-from typing import Any
+from types import MethodType
+from typing import Any, Self
 
 import numpy as np
 
+from tdgan_jax.errors import UsageError, unknown_name
 from tdgan_jax.families.images import Images, as_model_images, seems_whole_photograph
 from tdgan_jax.families.stored import ModelDescription
 from tdgan_jax.steps.state import Answers
@@ -70,6 +73,45 @@ class Recogniser:
     def face_crop(self) -> dict[str, Any] | None:
         """How faces are cut out of photographs for the model; None: as their owner gives them."""
         return self.description.preprocessing.crop
+
+    def without(self, *names: str) -> Self:
+        """The same model without some of its answers, such as contempt of the eight.
+
+        Args:
+            names: Expressions that it shall not answer; the probabilities of the others add up
+                to 1.
+
+        Returns:
+            Another model with the same weights; this one stays as it is.
+
+        Raises:
+            UsageError: If it has no such expression, or fewer than two are left.
+        """
+        for name in names:
+            if name not in self.expression_names:
+                raise unknown_name("the expression to leave out", name, self.expression_names)
+        kept = [i for i, name in enumerate(self.expression_names) if name not in names]
+        if len(kept) < 2:
+            raise UsageError("leave two expressions at least")
+        fewer = copy.copy(self)
+        fewer.description = self.description._replace(
+            expression_names=tuple(self.expression_names[i] for i in kept)
+        )
+        answer = self._answer
+
+        def answer_kept(images: np.ndarray) -> Answers:
+            answers = answer(images)
+            scores, probabilities = answers.scores[:, kept], answers.probabilities
+            if probabilities is not None:
+                probabilities = probabilities[:, kept]
+                probabilities /= probabilities.sum(axis=1, keepdims=True)
+            return answers._replace(scores=scores, probabilities=probabilities)
+
+        fewer._answer = answer_kept
+        for name, value in vars(self).items():
+            if isinstance(value, MethodType) and value.__self__ is self:  # bound by `api.load`
+                setattr(fewer, name, MethodType(value.__func__, fewer))
+        return fewer
 
     def prepared(self, images: Images) -> np.ndarray:
         """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
