@@ -3,12 +3,16 @@
     tdgan-jax prepare ferplus --config without_test --source ferplus.zip
     tdgan-jax prepare fer2013 --config without_private_test --source fer2013_raw.zip
     python launch.py --config configs/recogniser_ferplus.py
+    python launch.py --config configs/recogniser_ferplus.py:continued
 
 Both sets hold the same photographs: ten raters call most faces neutral or happy, the older labels
 name the rare expressions. A photograph trains twice, with its votes and with its label, so that the
 network learns the mean of both. The validation part of FER+ is then among the photographs of
 FER-2013; so the last epoch is taken, whose weights are averages. Variants: "" both kinds of labels,
-"votes" FER+ alone, "tiny" for tests. Not yet measured.
+"continued" more epochs from the weights of that run, "votes" FER+ alone, "tiny" for tests.
+
+Test accuracy on FER+ without its test part (majority, eight classes): 0.804 after the 12 epochs of
+"", which take 25 minutes on two idle cores. docs/model_card.md has all figures.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +21,7 @@ from tdgan_jax.configuration import unknown_variant
 from tdgan_jax.families.classifier.fields import shrink_to_tiny
 from tdgan_jax.families.fields import new_config
 
-VARIANTS = ("votes", "tiny")
+VARIANTS = ("continued", "votes", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -63,6 +67,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.schedule.learning_rate = 4e-3
     config.log.every_steps = 50
     config.log.samples_every_steps = 400
+    if variant == "continued":
+        config.name += "_continued"
+        config.training.initial_model = "runs/recogniser_ferplus/seed_0"
+        config.training.epochs = 20
+        config.schedule.learning_rate = 2e-3
+        config.optimizer.weight_decay = 0.05
     if variant == "votes":
         config.name += "_votes"
         config.data.additional_training_datasets = ""

@@ -30,7 +30,7 @@ VARIANTS = {
     "tdgan_synthetic": ("", "tiny", "long", "long_released"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released", "around_a_classifier"),
     "classifier_fer2013": ("", "tiny", "cpu"),
-    "recogniser_ferplus": ("", "tiny", "votes"),
+    "recogniser_ferplus": ("", "tiny", "continued", "votes"),
     "classifier_synthetic": ("", "tiny", "long", "ablations"),
     "tdgan_image_folder": ("", "tiny", "cpu"),
     "tdgan_yale": ("", "tiny", "probes"),
