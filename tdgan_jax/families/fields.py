@@ -95,7 +95,7 @@ def _wrong_text(field: str, value: str) -> str:
         return f"{field} has {len(value)} characters, more than {MAX_TEXT_CHARACTERS}"
     if (shown := printable(value)) != value:
         return f"{field} has control characters: {shown}"
-    if field == "name" and (not value.strip(". ") or set(value) & set("/\\")):
+    if field == "name" and value and (not value.strip(". ") or set(value) & set("/\\")):
         return f"name must be that of a folder, got {value!r}"
     return ""
 
