@@ -27,7 +27,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.loss.diversity = "acting"
     jitter_flip_and_affine(config)
     reduce_for_cpu(config)
-    set_stages(config, first=4, later=2)
+    set_stages(config, first=10, later=5)
     config.training.batch_size = 16
     if variant == "tiny":
         config.data.expressions.train_split = "train[:140]"

@@ -21,9 +21,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.loss.diversity = "acting"
     jitter_flip_and_affine(config)
     reduce_for_cpu(config)
-    config.training.epochs = 6
+    config.training.epochs = 12
     config.training.batch_size = 16
-    config.schedule.decay_epochs = 2
+    config.schedule.decay_epochs = 4
     if variant == "tiny":
         config.data.expressions.train_split = "train[:140]"
         config.data.expressions.test_split = "test[:45]"
