@@ -208,6 +208,26 @@ def concordance_loss(
     return 1 - jnp.mean(concordance)
 
 
+def root_mean_square_error_loss(
+    prediction: jax.Array, target: jax.Array, weight: jax.Array, *, axis_name: str | None = None
+) -> jax.Array:
+    """Sum over the columns of the root of the mean squared error (spec ESR and MA-Net, A.9).
+
+    Args:
+        prediction: `[N, columns]`, e.g. valence and arousal.
+        target: `[N, columns]`; NaN where unknown, which counts nowhere.
+        weight: `[N]`; only whether it is above 0 matters.
+        axis_name: As in `concordance_loss`.
+    """
+    present = (weight > 0)[:, None] & jnp.isfinite(target)
+    # What is left out must be harmless even in the gradient.
+    error = jnp.where(present, prediction.astype(jnp.float32) - target.astype(jnp.float32), 0.0)
+    count = _summed(present.astype(jnp.float32), axis_name)
+    mean = _summed(jnp.square(error), axis_name) / jnp.maximum(count, 1)  # [columns]
+    is_defined = mean > 0  # a root has no gradient at 0
+    return jnp.sum(jnp.where(is_defined, jnp.sqrt(jnp.where(is_defined, mean, 1.0)), 0.0))
+
+
 def _summed(values: jax.Array, axis_name: str | None) -> jax.Array:
     """Sum over the examples of the whole batch."""
     total = values.sum(axis=0)

@@ -1,5 +1,6 @@
 """Eight fake CPU devices for the whole suite; must be set before jax is imported."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ LONG_FILES = (
     "tests/benchmarks/test_train_step.py",
     "tests/families/classifier/test_run.py",
     "tests/processes/test_runs.py",
+    "tests/families/ma_net/test_run.py",
 )
 
 
@@ -38,16 +40,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(LONG_FILES)))
 
 
-@pytest.fixture(scope="module")
-def four_devices() -> Iterator[None]:
-    """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
+@contextlib.contextmanager
+def runs_on(num_devices: int) -> Iterator[None]:
+    """Lets runs inside the tests' process take so many devices."""
     from tdgan_jax.evaluation import runs
     from tdgan_jax.steps.parallel import make_mesh
     from tdgan_jax.training import opening as run_opening
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (run_opening, runs):
-            patch.setattr(module, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
+            patch.setattr(module, "make_mesh", lambda: make_mesh(jax.devices()[:num_devices]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def four_devices() -> Iterator[None]:
+    """Runs inside the tests' process take four devices: eight do not divide a tiny batch."""
+    with runs_on(4):
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_device() -> Iterator[None]:
+    """Runs inside the tests' process take one device, which is quicker for deep networks."""
+    with runs_on(1):
         yield
 
 

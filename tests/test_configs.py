@@ -35,6 +35,14 @@ VARIANTS = {
     "tdgan_image_folder": ("", "tiny", "cpu"),
     "tdgan_yale": ("", "tiny", "probes"),
     "classifier_yale": ("", "tiny", "probes"),
+    "ma_net_synthetic": ("", "plain", "acting", "tiny"),
+    "ma_net_raf": ("", "plain", "acting", "tiny"),
+    "ma_net_ferplus": ("", "plain", "acting", "cpu", "tiny"),
+    "ma_net_affectnet": ("", "plain", "plain_seven", "acting", "tiny"),
+    "esr_synthetic": ("", "plain", "attention", "acting", "tiny"),
+    "esr_affectnet": ("", "plain", "attention", "acting", "affect", "tiny"),
+    "esr_ferplus": ("", "plain", "attention", "acting", "cpu", "tiny"),
+    "esr_raf": ("", "plain", "attention", "acting", "tiny"),
 } | {
     name: ("", "baseline", "without_attention", "tiny")
     for name in FILES
@@ -75,9 +83,17 @@ def test_both_datasets_have_builders_and_a_tiny_run_is_small(name):
     assert config.model.width_multiplier < 0.1 and config.training.epochs == 2
 
 
-@pytest.mark.parametrize("name", TDGAN_PAPER | IFGAN_PAPER)
+DIVERSIFIED_PAPER = {
+    f"{system}_{dataset}": figure
+    for system in ("esr", "ma_net")
+    for dataset, figure in (("raf", "89.99"), ("ferplus", "89.34"), ("affectnet", "60.02"))
+}
+PAPERS = TDGAN_PAPER | IFGAN_PAPER | DIVERSIFIED_PAPER
+
+
+@pytest.mark.parametrize("name", PAPERS)
 def test_the_papers_figure_stands_beside_what_was_measured(name):
-    figure = (TDGAN_PAPER | IFGAN_PAPER)[name]
+    figure = PAPERS[name]
     assert f"Paper: {figure} %" in FILES[name].read_text()
     row = re.search(rf"^\| `{name}` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row and f"(paper: {float(figure) / 100:.4f})" in row[0]
@@ -139,6 +155,31 @@ def test_ifgans_experiments_follow_the_papers_protocol(name):
     assert others == {"bu3dfe", "ck_plus", "mmi", "raf_db"} - {config.data.expressions.dataset}
     assert not load_config(f"{FILES[name]}:baseline").model.has_generator
     assert not load_config(f"{FILES[name]}:without_attention").model.decoder_attention_level
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("esr", "ma_net"))])
+def test_ensembles_and_ma_net_have_the_specifications_values(name):
+    config = load_config(str(FILES[name]))
+    optimizer, schedule = config.optimizer, config.schedule
+    assert (optimizer.kind, optimizer.momentum, schedule.kind) == ("sgd", 0.9, "step")
+    if name.endswith(("synthetic", "ck_plus")):
+        return
+    system, dataset = name.rsplit("_", 1)
+    expected = {
+        ("ma_net", "affectnet"): (20, 128, 0.01, 1e-4, 0.1, 5, "capped"),
+        ("ma_net", "ferplus"): (100, 32, 0.01, 1e-4, 0.1, 15, "capped"),
+        ("ma_net", "raf"): (100, 128, 0.01, 1e-4, 0.1, 15, "all"),
+        ("esr", "affectnet"): (50 + 8 * 20, 32, 0.1, 0.0, 0.5, 10, "capped"),
+        ("esr", "ferplus"): (100 + 8 * 60, 32, 0.1, 0.0, 0.75, 10, "capped"),
+        ("esr", "raf"): (100 + 8 * 60, 32, 0.1, 0.0, 0.75, 10, "all"),
+    }[system, dataset]
+    training = (config.training.epochs, config.training.batch_size, schedule.learning_rate)
+    decays = (optimizer.weight_decay, schedule.decay, schedule.decay_epochs)
+    assert (*training, *decays, config.data.sampling) == expected
+    assert config.data.channel_order == ("rgb" if dataset == "raf" else "bgr")
+    assert config.model.image_size_px == {"esr": 96, "ma_net": 224}[system]
+    assert config.loss.diversity == "released" and config.data.class_cap == 5000
+    assert config.training.start_weights == ""
 
 
 def test_the_readme_lists_every_configuration():

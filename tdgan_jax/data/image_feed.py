@@ -28,8 +28,10 @@ from tdgan_jax.errors import UsageError, UserError, unknown_name
 # FER+ (see `votes`), the leading expressions, one of them drawn in each epoch, or several alike.
 TARGETS = ("label", "votes", "cross_entropy", "probability", "multi_target")
 # Which examples an epoch shows: all of them once; at most `cap` a class, drawn anew for each stage;
-# or as many as there are, drawn with replacement so that every class is as frequent.
-SAMPLINGS = ("all", "capped", "balanced")
+# the same of the quadrants of valence and arousal; or as many as there are, drawn with replacement
+# so that every class is as frequent.
+SAMPLINGS = ("all", "capped", "capped_quadrants", "balanced")
+NUM_QUADRANTS = 4
 _DRAWN_TARGETS = 1  # keeps their random numbers apart from those of the sampling
 
 
@@ -68,8 +70,8 @@ class ImageFeed(NamedTuple):
         augmentations: Applied in their order; what is larger than S then is cut to its middle.
         targets: One of `TARGETS`.
         sampling: One of `SAMPLINGS`.
-        cap: Of "capped": most examples of a class in an epoch.
-        stage_starts: Of "capped": epochs before which the examples are drawn anew.
+        cap: Of the capped ones: most examples of a class, or quadrant, in an epoch.
+        stage_starts: Of the capped ones: epochs before which the examples are drawn anew.
         drop_single_votes: Of "votes": whether an expression that one rater alone saw counts as not
             seen; the rules of FER+ always say so.
         pad_last_batch: Keeps the last, partial batch of an epoch, padded with weight 0.
@@ -92,8 +94,8 @@ class ImageFeed(NamedTuple):
     @property
     def num_examples(self) -> int:
         """Examples in an epoch."""
-        labels = self.expressions.expressions
-        if self.sampling != "capped":
+        labels = sampled_labels(self)
+        if not self.sampling.startswith("capped"):
             return len(labels)
         counts = np.bincount(labels[labels != UNLABELLED])
         return int(np.minimum(counts, self.cap).sum())
@@ -228,24 +230,41 @@ def check_image_feed(feed: ImageFeed) -> None:
 def _check_sampling(feed: ImageFeed) -> None:
     if feed.sampling == "all":
         return
-    if feed.sampling == "capped" and feed.cap < 1:
-        raise UsageError(f"data.sampling=capped needs a cap of at least 1, got {feed.cap}")
-    present = set(feed.expressions.expressions.tolist())
-    for label, name in enumerate(feed.expressions.expression_names):
+    if feed.sampling.startswith("capped") and feed.cap < 1:
+        raise UsageError(f"data.sampling={feed.sampling} needs a cap of at least 1, got {feed.cap}")
+    names, kind = feed.expressions.expression_names, "class"
+    if feed.sampling == "capped_quadrants":
+        names, kind = tuple(f"quadrant {i}" for i in range(NUM_QUADRANTS)), "quadrant"
+    present = set(sampled_labels(feed).tolist())
+    for label, name in enumerate(names):
         if label not in present:
             raise UserError(
-                f"data.sampling={feed.sampling} takes images of every class, and there is none of "
-                f"{name}; leave that class out or take data.sampling=all"
+                f"data.sampling={feed.sampling} takes images of every {kind}, and there is none of "
+                f"{name}; leave that {kind} out or take data.sampling=all"
             )
+
+
+def sampled_labels(feed: ImageFeed) -> np.ndarray:
+    """What examples are drawn by, int32 `[N]`: their class, or quadrant; -1 where unknown.
+
+    Quadrant 0 has valence and arousal of at least 0; the others follow by growing angle (spec ESR
+    A.9).
+    """
+    if feed.sampling != "capped_quadrants":
+        return feed.expressions.expressions
+    valence, arousal = affects(feed.expressions).T
+    quadrants = np.where(arousal >= 0, np.where(valence >= 0, 0, 1), np.where(valence < 0, 2, 3))
+    known = np.isfinite(valence) & np.isfinite(arousal)
+    return np.where(known, quadrants, UNLABELLED).astype(np.int32)
 
 
 def shown_examples(feed: ImageFeed, epoch: int) -> np.ndarray:
     """Positions of the examples of an epoch, int64 `[feed.num_examples]`.
 
-    A function of the seed, the epoch (of "capped": of the last stage's start) and the labels. Of
-    "balanced" and "capped" those without an expression are not shown.
+    A function of the seed, the epoch (of the capped ones: of the last stage's start) and the
+    labels. But for "all", those whose class or quadrant is unknown are not shown.
     """
-    labels = feed.expressions.expressions
+    labels = sampled_labels(feed)
     if feed.sampling == "all":
         return np.arange(len(labels))
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]

@@ -88,7 +88,7 @@ def export_model(
         if weights == "onnx":
             family.write_onnx(stored, folder)
         elif weights == "torch":
-            write_torch_files(folder, state_dicts, family.stems)
+            write_torch_files(folder, state_dicts, family.stems, suffix=family.suffix)
         else:
             write_safetensors_file(folder, state_dicts, family.prefixes)
         say("comparing")

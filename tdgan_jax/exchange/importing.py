@@ -18,6 +18,7 @@ from tdgan_jax.families.stored import (
     Preprocessing,
     StoredFamily,
 )
+from tdgan_jax.networks.normalisation import Normalisation
 from tdgan_jax.torch_weights.state_files import read_networks, write_safetensors_file
 
 STAGES = 3
@@ -147,6 +148,10 @@ def _description_of(
             f"{', '.join(names)} (other names: --labels)"
         )
     assumptions.append(_ASSUMED_TRANSFORMS[family.test_transform])
+    is_coloured = found.architecture["image_channels"] == 3
+    normalisation = family.normalisation if is_coloured else Normalisation()
+    if normalisation.channel_order == "bgr":
+        assumptions.append("the network sees blue, green, red, as in the released program")
     description = ModelDescription(
         family=family_name,
         architecture=found.architecture,
@@ -157,6 +162,7 @@ def _description_of(
             found.architecture["image_size_px"],
             found.architecture["image_channels"],
             family.test_transform,
+            normalisation=normalisation,
         ),
     )
     return description, assumptions

@@ -6,7 +6,7 @@ A new system is its folder, its name and its case here.
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Family
 
-NAMES = ("tdgan", "ifgan", "classifier")
+NAMES = ("tdgan", "ifgan", "classifier", "esr", "ma_net")
 
 
 def family_named(name: object) -> Family:
@@ -25,6 +25,10 @@ def family_named(name: object) -> Family:
             from tdgan_jax.families.ifgan.family import IFGAN as family
         case "classifier":
             from tdgan_jax.families.classifier.family import CLASSIFIER as family
+        case "esr":
+            from tdgan_jax.families.esr.family import ESR as family
+        case "ma_net":
+            from tdgan_jax.families.ma_net.family import MA_NET as family
         case _:
             raise UserError(
                 f"there is no system of the family {name!r}; this version knows {', '.join(NAMES)}"

@@ -136,6 +136,8 @@ class StoredFamily(NamedTuple):
         compare_with_onnx: `(model, folder) -> differences`: the same with onnxruntime.
         optional: Networks that a model of the family may lack.
         test_transform: How its paper or released program tests, see `Preprocessing`.
+        normalisation: What becomes of images there.
+        suffix: Of the files in PyTorch's format.
     """
 
     stems: Mapping[str, str]
@@ -150,6 +152,8 @@ class StoredFamily(NamedTuple):
     compare_with_onnx: Callable[[StoredModel, Path], dict[str, Difference]]
     optional: tuple[str, ...] = ()
     test_transform: str = "resize"
+    normalisation: Normalisation = Normalisation()
+    suffix: str = ".pkl"
 
 
 def differences(

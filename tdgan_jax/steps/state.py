@@ -67,6 +67,15 @@ def init_state(
     return TrainState(parameters, states, jnp.zeros((), jnp.int32))
 
 
+def quickly_compiled_key(key: jax.Array) -> jax.Array:
+    """A key for XLA's own random generator, made from one for the usual generator.
+
+    The usual one is compiled anew for each of the hundred kernels of a residual network: 34 seconds
+    instead of 10 for 18 layers on a CPU core.
+    """
+    return jax.random.wrap_key_data(jnp.tile(jax.random.key_data(key), 2), impl="rbg")
+
+
 def average_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Mean over a mapped axis, if there is one."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

@@ -42,12 +42,15 @@ class TrainingData(NamedTuple):
         validation: What the model is chosen on, transformed as for the test; None without one.
         test: The test split.
         crop: How the faces of the expression images were cut out; None: as their owner gives them.
+        num_unlabelled: Images of the training split that teach nothing and are left out, such as
+            those whose raters do not agree.
     """
 
     feed: Feed
     validation: Examples | None
     test: Examples
     crop: "CropSettings | None" = None
+    num_unlabelled: int = 0
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -118,7 +121,7 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
         builder = open_prepared(config, source.dataset, source.builder_config)
         check_number_of_folds(source.dataset, builder.info.splits, config.data.num_folds)
     crop = training_crop(config)
-    fit, validation = _load_expressions(config)
+    fit, validation, num_unlabelled = _load_expressions(config)
     test = load_test_examples(config, source.dataset, source.builder_config, split)
     if test.expression_names != fit.expression_names:
         raise UserError(
@@ -126,7 +129,7 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
             f"split {fit.expression_names}"
         )
     feed = family_named(config.family).feed(config, Parts(fit, validation, test), cache)
-    data = TrainingData(feed, validation, test, crop)
+    data = TrainingData(feed, validation, test, crop, num_unlabelled)
     if config.data.num_folds:
         assert_disjoint(data.subjects)
     return data
@@ -156,14 +159,19 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     return subjects
 
 
-def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
-    """The examples to fit, still on disk, and those to choose the model by."""
+def _load_expressions(config: Config) -> tuple[Examples, Examples | None, int]:
+    """The examples to fit, still on disk, those to choose the model by, and how many are neither.
+
+    The last ones are images of the training split without a label.
+    """
     source = config.data.expressions
     splits = splits_of(config)
     load = partial(load_labelled, config, source.dataset, source.builder_config)
     # Votes teach where no expression has the majority, too; figures are of known expressions.
     transform = family_named(config.family).transform(config)
     fit = load(splits.train, transform, any_label=learns_votes(config))
+    builder = open_prepared(config, source.dataset, source.builder_config)
+    num_unlabelled = builder.info.splits[splits.train].num_examples - len(fit.files)
     validation = None
     # The validation part is looked at as the test split is, not enlarged for cropping.
     if splits.validation is not None:
@@ -178,4 +186,4 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None]:
     limit = config.data.memory_limit_bytes
     if validation is not None:
         validation = in_memory(validation, limit_bytes=limit)
-    return fit, validation
+    return fit, validation, num_unlabelled

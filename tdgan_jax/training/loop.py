@@ -53,6 +53,7 @@ from tdgan_jax.training.checks import (
 from tdgan_jax.training.opening import Run, describe_run, finished_result, open_run
 from tdgan_jax.training.records import mean_metrics, one_line, records_of
 from tdgan_jax.training.selection import (
+    is_of_earlier_stage,
     selection_score,
     stage_of,
     stage_slot,
@@ -282,8 +283,12 @@ def _select(
     epoch: int,
     record: dict[str, Any],
 ) -> dict[str, Any]:
-    """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones."""
+    """Keeps this epoch's parameters where a selection prefers them; ties keep the earlier ones.
+
+    Of a training in stages the last one alone counts: before it the model is not whole.
+    """
     evaluation, settings = record["evaluation"], run.config.evaluation
+    stages = run.program.training.stages
     score = partial(selection_score, chooser=run.program.training.recognisers[0])
     entry = evaluation["test"] | {"step": record["step"], "epoch": epoch}
     if "validation" in evaluation:
@@ -297,12 +302,13 @@ def _select(
     for selection, figures in evaluation.items():
         reached = score(figures, selected_by=settings.selected_by)
         best = chosen.get(selection)
-        if best is None or reached > best["score"]:
+        is_outdated = best is not None and is_of_earlier_stage(stages, best["epoch"], epoch)
+        if best is None or is_outdated or reached > best["score"]:
             chosen[selection] = entry | {"score": reached, "optimistic": selection == "test"}
             keep(selection, progress=of_the_data)
     progress = progress | {"by_selection": chosen}
-    if run.program.training.stages:
-        stage = stage_of(run.program.training.stages, epoch)
+    if stages:
+        stage = stage_of(stages, epoch)
         chooser = evaluation.get("validation", evaluation["test"])
         reached = score(chooser, selected_by=settings.selected_by)
         best = progress.get("best_of_stage")
@@ -337,8 +343,10 @@ def _save_samples(training: Training, columns: dict[str, jax.Array], path: Path)
 def _describe(run: Run) -> str:
     feed, mesh = run.data.feed, run.program.mesh
     held_out = 0 if run.data.validation is None else len(run.data.validation.files)
+    left_out = run.data.num_unlabelled
+    without = f" ({left_out} without a label are left out)" if left_out else ""
     return (
-        f"{feed.contents}, {held_out} for validation, "
+        f"{feed.contents}{without}, {held_out} for validation, "
         f"{len(run.data.test.files)} for the test; {feed.steps_per_epoch} steps an epoch; "
         f"batch {feed.batch_size} = {feed.batch_size // mesh.size} x {mesh.size} devices, mesh "
         f"{dict(mesh.shape)} of {membership().num_processes} process(es) on "

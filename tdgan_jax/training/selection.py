@@ -45,6 +45,11 @@ def starts_stage(stages: Sequence[Stage], epoch: int) -> bool:
     return epoch in stage_starts(stages)
 
 
+def is_of_earlier_stage(stages: Sequence[Stage], epoch: int, now: int) -> bool:
+    """Whether an epoch belongs to a stage before that of another one."""
+    return bool(stages) and stage_of(stages, epoch) < stage_of(stages, now)
+
+
 def stage_slot(stage: int) -> str:
     """The name under which the best parameters of a stage are kept."""
     return f"stage_{stage}"

@@ -8,6 +8,8 @@ from tdgan_jax.data.image_feed import (
     TARGETS,
     ImageFeed,
     check_image_feed,
+    sampled_labels,
+    shown_examples,
     target_distributions,
     with_targets,
 )
@@ -111,3 +113,14 @@ def test_votes_that_are_not_there_are_named(targets):
     with pytest.raises(UserError, match=f"data.targets={targets} needs a dataset with raters"):
         check_image_feed(votes_gone)
     check_image_feed(feed(targets=targets))
+
+
+def test_quadrants_of_valence_and_arousal_are_capped_alike():
+    affect = np.array([[0, 0], [0.5, 0.1], [-0.5, 0.1], [-0.5, -0.1], [0.5, -0.1], [np.nan, 0.1]])
+    with_affect = rated(affect=affect.astype(np.float32))
+    found = feed(sampling="capped_quadrants", cap=1)._replace(expressions=with_affect)
+    assert sampled_labels(found).tolist() == [0, 0, 1, 2, 3, -1]
+    check_image_feed(found)
+    assert found.num_examples == len(set(shown_examples(found, 0).tolist())) == 4
+    with pytest.raises(UserError, match="none of quadrant 0"):
+        check_image_feed(feed(sampling="capped_quadrants", cap=1))

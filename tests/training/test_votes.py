@@ -41,6 +41,7 @@ def test_votes_teach_without_a_majority_and_figures_need_one(directory):
     by_label, by_votes = load(directory), load(directory, "data.targets=votes")
     assert by_label.expression_names == EXPRESSIONS
     assert len(by_label.feed.expressions.files) == len(by_label.test.files) == 4
+    assert (by_label.num_unlabelled, by_votes.num_unlabelled) == (2, 0)
     fit = by_votes.feed.expressions
     assert len(fit.files) == 6
     assert np.count_nonzero(fit.expressions < 0) == 2

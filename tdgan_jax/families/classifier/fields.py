@@ -3,17 +3,8 @@
 from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.loop_fields import (
-    Limits,
-    evaluation_fields,
-    expressions_fields,
-    general_fields,
-    log_fields,
-    log_of_tiny,
-    optimizer_fields,
-    parallel_fields,
-    schedule_fields,
-)
+from tdgan_jax.families.image_fields import add_loop_sections, image_data_fields
+from tdgan_jax.families.loop_fields import Limits, general_fields, log_of_tiny
 
 LIMITS: Limits = {
     "model.width_multiplier": (1 / 64, 8),
@@ -45,37 +36,7 @@ def classifier_config() -> Config:
         0  # squeeze-and-excitation: channels over hidden units; 0: none
     )
 
-    config.data = ConfigDict()
-    config.data.directory = ""  # prepared datasets; "": TFDS's default
-    config.data.expressions = expressions_fields()
-    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too; images of other classes
-    # are left out. With votes as targets, a label counts as if all raters had given it.
-    config.data.additional_training_datasets = ""
-    config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
-    config.data.fold = -1  # the one to run; -1: all of them
-    # How training images are resized before the augmentations, and evaluated ones: see data/images.
-    config.data.training_transform = "shorter_side"  # or "square" or "resize"
-    config.data.test_transform = "resize"  # or "centre_crop" or "square_centre_crop"
-    config.data.channel_order = "rgb"  # or "bgr"
-    # What is taken from an image in [0, 1] and what it is then divided by, a number a channel or
-    # one for all.
-    config.data.mean = (0.0,)
-    config.data.deviation = (1.0,)
-    config.data.augmentations = (
-        ConfigDict({"kind": "crop"}),
-        ConfigDict({"kind": "flip"}),
-    )
-    # What is learned: the class ("label"), or of a dataset with raters' votes their shares
-    # ("votes") or what the paper of FER+ makes of them ("cross_entropy", "probability",
-    # "multi_target"); see data/votes.
-    config.data.targets = "label"
-    config.data.drop_single_votes = True  # of "votes": what one rater alone saw counts as not seen
-    config.data.validation = "subjects"  # or "next_fold" or "none"
-    config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
-    config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
-    config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
-    config.data.num_workers = 0  # worker processes; 0: threads
-    config.data.allow_different_crops = False
+    config.data = image_data_fields()
 
     config.training = ConfigDict()
     config.training.epochs = 20
@@ -85,20 +46,14 @@ def classifier_config() -> Config:
     # Decay of a running average of the weights, which is then evaluated in their place; 0: off.
     config.training.parameter_average_decay = 0.0
 
-    config.optimizer = optimizer_fields()
-    config.schedule = schedule_fields(learning_rate=1e-4)
-
     config.loss = ConfigDict()
     config.loss.label_smoothing = 0.0  # share of the target spread over all classes
     # An image weighs the frequency of its class to the power of minus this; 0: off, 1: in full.
     config.loss.class_weighting_exponent = 0.0
 
-    config.evaluation = evaluation_fields(batch_size=64)
-    config.evaluation.yardsticks = False  # simple classifiers beside the result
-    config.log = log_fields()
-    config.parallel = parallel_fields()
-    config.parallel.rematerialise = False  # compute the inside of layers again: less memory
-    config.parallel.batch_statistics = "global"  # of batch norms; or "device": each device's part
+    add_loop_sections(config, learning_rate=1e-4, batch_size=64)
+    # Of "inception": compute the inside of layers again: less memory.
+    config.parallel.rematerialise = False
     return config
 
 

@@ -28,6 +28,7 @@ LAYOUTS: Mapping[tuple[int, int], dict[str, list[int]]] = {
         "branch_padded_layers": [],
     },
 }
+PREDICTION = "vote"  # usual, as the weights do not tell it either
 UNKNOWN_LAYOUT: dict[str, list[int]] = {name: [] for name in LAYOUTS[4, 4]}
 
 
@@ -40,7 +41,7 @@ def esr_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
         state_dicts: Network name (`network_names`) to state dict.
 
     Returns:
-        The arguments of `make_esr`, sequences as lists.
+        The arguments of `make_esr`, sequences as lists, and the field `prediction`.
 
     Raises:
         UserError: If a branch or a deciding tensor is missing.
@@ -60,8 +61,9 @@ def esr_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
         "has_attention": reduction is not None,
         "attention_reduction": reduction or USUAL_REDUCTION,
         "has_affect": "fc_dimensional.weight" in branch,
+        "prediction": PREDICTION,
     }
-    untold = ["image_size_px", *layout]
+    untold = ["image_size_px", "prediction", *layout]
     if reduction is None:
         untold.append("attention_reduction")
     return FoundArchitecture(

@@ -23,6 +23,7 @@ from tdgan_jax.families.esr.branches import (
 from tdgan_jax.networks.batch_norm import BatchStatistics
 
 MOST_BRANCHES = 99
+MOST_CHANNELS = 4096
 
 Parameters = dict[str, Any]
 
@@ -49,6 +50,12 @@ class Definitions(NamedTuple):
 def network_names(num_branches: int) -> tuple[str, ...]:
     """Names of an ensemble's networks: `base`, `branch_1`, `branch_2`, ..."""
     return ("base", *(f"branch_{number}" for number in range(1, num_branches + 1)))
+
+
+def definitions_by_name(definitions: Definitions) -> dict[str, nnx.GraphDef[Any]]:
+    """The definitions by `network_names`."""
+    names = network_names(len(definitions.branches))
+    return dict(zip(names, (definitions.base, *definitions.branches), strict=True))
 
 
 def split_networks(networks: ESR) -> tuple[Definitions, dict[str, Parameters]]:
@@ -104,13 +111,17 @@ def ensemble_output(
     return jax.tree.map(lambda *parts: jnp.stack(parts), *outputs)
 
 
-def vote_counts(logits: jax.Array) -> jax.Array:
+def vote_counts(logits: jax.Array, voters: jax.Array | None = None) -> jax.Array:
     """Votes for each class, float32 `[N, E]`, of the branches' logits `[R, N, E]` (spec A.4).
 
     A branch votes for the class of its largest logit; the lowest of equal ones counts.
+
+    Args:
+        logits: `[R, N, E]`.
+        voters: float32 `[R]`, 1 for a branch that votes and 0 for one that does not yet; None: all.
     """
     votes = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1], dtype=jnp.float32)
-    return jnp.sum(votes, axis=0)
+    return jnp.sum(_weights(voters, votes) * votes, axis=0)
 
 
 def ensemble_vote(logits: jax.Array) -> jax.Array:
@@ -118,14 +129,31 @@ def ensemble_vote(logits: jax.Array) -> jax.Array:
     return jnp.argmax(vote_counts(logits), axis=-1).astype(jnp.int32)
 
 
-def mean_probability(logits: jax.Array) -> jax.Array:
-    """Mean of the branches' probabilities, float32 `[N, E]`, of their logits `[R, N, E]`."""
-    return jnp.mean(nnx.softmax(logits.astype(jnp.float32), axis=-1), axis=0)
+def mean_probability(logits: jax.Array, voters: jax.Array | None = None) -> jax.Array:
+    """Mean of the branches' probabilities, float32 `[N, E]`; arguments as of `vote_counts`."""
+    return _mean(nnx.softmax(logits.astype(jnp.float32), axis=-1), voters)
 
 
-def mean_affect(affect: jax.Array) -> jax.Array:
-    """Mean valence and arousal, float32 `[N, 2]`, of the branches' `[R, N, 2]` (spec A.4)."""
-    return jnp.mean(affect.astype(jnp.float32), axis=0)
+def mean_affect(affect: jax.Array, voters: jax.Array | None = None) -> jax.Array:
+    """Mean valence and arousal, float32 `[N, 2]`, of the branches' `[R, N, 2]` (spec A.4).
+
+    Args:
+        affect: `[R, N, 2]`.
+        voters: As of `vote_counts`.
+    """
+    return _mean(affect.astype(jnp.float32), voters)
+
+
+def _mean(values: jax.Array, voters: jax.Array | None) -> jax.Array:
+    if voters is None:
+        return jnp.mean(values, axis=0)
+    return jnp.sum(_weights(voters, values) * values, axis=0) / jnp.sum(voters)
+
+
+def _weights(voters: jax.Array | None, values: jax.Array) -> jax.Array:
+    """The voters as they are multiplied with `[R, N, ...]`."""
+    weights = jnp.ones(len(values)) if voters is None else voters
+    return weights.reshape(-1, *(1,) * (values.ndim - 1))
 
 
 def make_esr(
@@ -179,6 +207,9 @@ def make_esr(
         base_widths=base_widths,
         branch_widths=branch_widths,
     )
+    for name, widths in (("base_widths", base_widths), ("branch_widths", branch_widths)):
+        if max(widths) > MOST_CHANNELS:
+            raise ValueError(f"{name} is {tuple(widths)}; {MOST_CHANNELS} channels are the most")
     if num_branches > MOST_BRANCHES:
         raise ValueError(f"num_branches is {num_branches}; {MOST_BRANCHES} are the most")
     base = _Layout("base", base_widths, base_pooled_layers, base_padded_layers)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.configuration import Config
@@ -25,6 +24,7 @@ from tdgan_jax.families.ifgan.step import (
     sample_step,
     train_step,
 )
+from tdgan_jax.steps.state import quickly_compiled_key
 from tdgan_jax.torch_weights.resnet import read_imagenet_weights
 
 # Standard deviation of the centres where no class mean is taken.
@@ -95,15 +95,6 @@ def ifgan_setup(config: Config, networks: IFGAN) -> Setup:
         rates,
         has_global_statistics=config.parallel.batch_statistics == "global",
     )
-
-
-def quickly_compiled_key(key: jax.Array) -> jax.Array:
-    """A key for XLA's own random generator, made from one for the usual generator.
-
-    The usual one is compiled anew for each of the hundred kernels of a residual network: 34 seconds
-    instead of 10 for 18 layers on a CPU core.
-    """
-    return jax.random.wrap_key_data(jnp.tile(jax.random.key_data(key), 2), impl="rbg")
 
 
 def with_imagenet_weights(path: Path, state: TrainState, load: Any) -> TrainState:

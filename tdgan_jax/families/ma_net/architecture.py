@@ -25,7 +25,7 @@ def ma_net_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitectu
     Only what decides is looked at; whether all tensors fit is seen when they are mapped.
 
     Args:
-        state_dicts: The state dict, by the name `ma_net`.
+        state_dicts: The state dict, by the name `network`.
 
     Returns:
         The arguments of `make_ma_net`.
@@ -33,7 +33,7 @@ def ma_net_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitectu
     Raises:
         UserError: If a deciding tensor is missing.
     """
-    state_dict = state_dicts["ma_net"]
+    state_dict = state_dicts["network"]
     for key, rank in DECIDING.items():
         value = state_dict.get(key)
         if value is None or value.ndim != rank or not value.size:

@@ -220,13 +220,13 @@ def mixed_logits(output: MaNetOutput, *, local_share: float = LOCAL_SHARE) -> ja
 class Definitions(NamedTuple):
     """The network without parameters and statistics: hashable, merged with both to be called."""
 
-    ma_net: nnx.GraphDef[MANet]
+    network: nnx.GraphDef[MANet]
 
 
 def split_networks(network: MANet) -> tuple[Definitions, dict[str, Parameters]]:
-    """Separates the network into its definition (hashable) and its tree, by the name `ma_net`."""
+    """Separates the network into its definition (hashable) and its tree, by the name `network`."""
     definition, state = nnx.split(network)
-    return Definitions(definition), {"ma_net": nnx.to_pure_dict(state)}
+    return Definitions(definition), {"network": nnx.to_pure_dict(state)}
 
 
 def make_ma_net(

@@ -301,6 +301,6 @@ def load_recogniser(folder: str | Path) -> Recogniser:
     """
     folder = Path(folder)
     recogniser = Recogniser(json.loads((folder / "model.json").read_text(encoding="utf-8")))
-    (file,) = (path for path in folder.iterdir() if path.stem == "ma_net")
+    (file,) = (path for path in folder.iterdir() if path.stem == "network")
     recogniser.network.load_state_dict(torch.load(file, weights_only=True))
     return recogniser.eval()

@@ -20,8 +20,8 @@ from tdgan_jax.torch_weights.resnet import batch_norm_table, linear_table, with_
 from tdgan_jax.torch_weights.state_files import read_state_dict
 
 # File of an export, without its suffix; the one network's keys begin with nothing.
-FILE_STEMS = {"ma_net": "ma_net"}
-MODULE_PREFIXES = {"ma_net": ""}
+FILE_STEMS = {"network": "network"}
+MODULE_PREFIXES = {"network": ""}
 _HEADS = ("fc_1.", "fc_2.")
 
 
@@ -104,7 +104,7 @@ def ma_net_from_torch(
     """Weights and running averages from a state dict.
 
     Args:
-        state_dicts: The state dict, by the name `ma_net`.
+        state_dicts: The state dict, by the name `network`.
         template: The tree with the wanted shapes, by the same name.
 
     Returns:

@@ -243,6 +243,7 @@ def test_the_architecture_stands_in_the_shapes(fields):
             "branch_pooled_layers": (2,),
             "has_attention": True,
             "has_affect": False,
+            "prediction": "vote",
         }
         | SMALL
         | fields

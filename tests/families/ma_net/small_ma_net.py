@@ -16,12 +16,12 @@ SMALL: dict[str, Any] = {
 
 
 def small_shapes(**fields: Any) -> tuple[Any, Any]:
-    """Definitions, and the tree of shapes by the name `ma_net`."""
+    """Definitions, and the tree of shapes by the name `network`."""
     fields = SMALL | fields
     return split_networks(nnx.eval_shape(lambda: make_ma_net(rngs=nnx.Rngs(0), **fields)))
 
 
 def small_tree(*, seed: int = 0, **fields: Any) -> tuple[Any, Any]:
-    """Definitions, and a random tree by the name `ma_net`."""
+    """Definitions, and a random tree by the name `network`."""
     definitions, shapes = small_shapes(**fields)
     return definitions, random_tree(shapes, seed=seed)

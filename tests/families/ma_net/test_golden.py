@@ -120,7 +120,7 @@ def test_parameters_and_entries(num_expressions, count):
     leaves = jax.tree.leaves(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
     assert sum(leaf.size for leaf in leaves) == count
     if num_expressions == 7:
-        keys = torch_from_ma_net(zeros_of(shapes))["ma_net"]
+        keys = torch_from_ma_net(zeros_of(shapes))["network"]
         assert len(keys) == 692
         for part, number in {
             "layer1": 147_968,
@@ -159,11 +159,11 @@ class Steps(NamedTuple):
 def golden():
     network = nnx.eval_shape(lambda: make_ma_net(num_expressions=7, rngs=nnx.Rngs(0)))
     definitions, shapes = split_networks(network)
-    keys = torch_from_ma_net(zeros_of(shapes))["ma_net"]
+    keys = torch_from_ma_net(zeros_of(shapes))["network"]
     state_dict = golden_state_dict(0, keys)
-    tree = ma_net_from_torch({"ma_net": state_dict}, shapes)["ma_net"]
+    tree = ma_net_from_torch({"network": state_dict}, shapes)["network"]
     images = jnp.asarray(golden_tensor(9001, (2, 3, 224, 224)).transpose(0, 2, 3, 1))
-    return Golden(definitions.ma_net, state_dict, tree, images)
+    return Golden(definitions.network, state_dict, tree, images)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def steps(golden):
     momenta = jax.tree.map(jnp.zeros_like, weights)
     weights, averages, momenta, gradients, first = step(weights, averages, momenta)
     network = nnx.merge(golden.definition, weights, averages)
-    state_dict = torch_from_ma_net(jax.device_get(split_networks(network)[1]))["ma_net"]
+    state_dict = torch_from_ma_net(jax.device_get(split_networks(network)[1]))["network"]
     table = [entry for entry in ma_net_table(weights) if "running" not in entry.key]
     gradients = torch_from_parameters(table, jax.device_get(gradients))
     second = step(weights, averages, momenta)[-1]

@@ -122,7 +122,7 @@ def filled_twin(trees, direction="forward"):
     from tdgan_jax.families.ma_net import twin as ma_net_torch
 
     twin = ma_net_torch.MANet(5, 4, 3, 4, direction)
-    state_dict = torch_from_ma_net(trees)["ma_net"]
+    state_dict = torch_from_ma_net(trees)["network"]
     assert list(state_dict) == list(twin.state_dict())
     twin.load_state_dict({key: torch.tensor(value) for key, value in state_dict.items()})
     return twin
@@ -134,7 +134,7 @@ def test_the_network_in_evaluation():
 
     definitions, trees = small_tree(second_direction="reversed")
     images = small_images()
-    ours = jax.jit(lambda tree: nnx.merge(definitions.ma_net, tree)(images))(trees["ma_net"])
+    ours = jax.jit(lambda tree: nnx.merge(definitions.network, tree)(images))(trees["network"])
     theirs = filled_twin(trees, "reversed").eval()(torch.tensor(nchw(images)))
     assert_same_outputs(ours, theirs)
     mixed = ma_net_torch.mixed_logits(theirs).detach()
@@ -151,24 +151,24 @@ def test_the_network_in_training_with_gradients_and_averages():
     @jax.jit
     def train(tree):
         def loss(tree):
-            network = nnx.merge(definitions.ma_net, tree)
+            network = nnx.merge(definitions.network, tree)
             output = network(images, statistics_of(images))
             losses = [cross_entropy_loss(x, labels, jnp.ones(3)) for x in output[:2]]
             return 0.6 * losses[0] + 0.4 * losses[1], (output, split_networks(network)[1])
 
         return jax.grad(loss, has_aux=True)(tree)
 
-    gradient, (output, after) = train(trees["ma_net"])
+    gradient, (output, after) = train(trees["network"])
     theirs = twin.train()(tensor)
     assert_same_outputs(output, theirs)
     target = torch.tensor(labels)
     losses = [torch.nn.functional.cross_entropy(logits, target) for logits in theirs[:2]]
     (0.6 * losses[0] + 0.4 * losses[1]).backward()
-    moved = torch_from_ma_net(after)["ma_net"]
+    moved = torch_from_ma_net(after)["network"]
     for key, value in twin.state_dict().items():
         if "running" in key:
             np.testing.assert_allclose(moved[key], value, **NETWORK, err_msg=key)
-    ours = torch_from_ma_net({"ma_net": gradient})["ma_net"]
+    ours = torch_from_ma_net({"network": gradient})["network"]
     whole = np.sqrt(sum(float(p.grad.square().sum()) for p in twin.parameters()))
     for key, parameter in twin.named_parameters():
         # Of the length of the whole gradient: what rounding makes of a tensor's own may be all.
@@ -190,11 +190,11 @@ def test_the_attention_is_that_of_the_quadrants():
 
     @jax.jit
     def run(tree):
-        network = nnx.merge(definitions.ma_net, tree)
+        network = nnx.merge(definitions.network, tree)
         last = quadrants(network.shared(images))[1]
         return network(images).spatial_attention, network.local_branches[1](last)[1]
 
-    whole, upper_right = run(trees["ma_net"])
+    whole, upper_right = run(trees["network"])
     assert whole.shape == (1, 4, 4)
     np.testing.assert_allclose(whole[:, :2, 2:], upper_right, **LAYER)
 

@@ -43,12 +43,12 @@ def state_dicts(trees):
 
 
 def test_weights_survive_the_way_to_torch_and_back_bit_for_bit(trees, state_dicts):
-    assert len(state_dicts["ma_net"]) == 692
+    assert len(state_dicts["network"]) == 692
     assert same(ma_net_from_torch(state_dicts, small_shapes()[1]), trees)
 
 
 def test_keys_stand_in_the_order_of_the_specification(state_dicts):
-    keys = list(state_dicts["ma_net"])
+    keys = list(state_dicts["network"])
     modules = list(dict.fromkeys(key.split(".")[0] for key in keys))
     patches = [f"layer{stage}_1_p{patch}" for patch in (1, 2, 3, 4) for stage in (3, 4)]
     assert modules == [
@@ -99,7 +99,7 @@ def released_checkpoint(torch, state_dict):
 def test_a_released_checkpoint_is_read_without_its_recorder(tmp_path, trees, state_dicts, is_zip):
     torch = pytest.importorskip("torch", reason="the file is PyTorch's")
     path = tmp_path / "model_best.pth.tar"
-    checkpoint = released_checkpoint(torch, state_dicts["ma_net"])
+    checkpoint = released_checkpoint(torch, state_dicts["network"])
     torch.save(checkpoint, path, _use_new_zipfile_serialization=is_zip)
     for source in (tmp_path, path):
         notes = []
@@ -125,21 +125,21 @@ def test_our_own_files_are_read_bit_for_bit(tmp_path, trees, state_dicts, form):
 
 def test_start_weights_of_other_classes_leave_the_heads(tmp_path, state_dicts):
     torch = pytest.importorskip("torch", reason="the file is PyTorch's")
-    faces = torch_from_ma_net(small_tree(num_expressions=126, seed=1)[1])["ma_net"]
+    faces = torch_from_ma_net(small_tree(num_expressions=126, seed=1)[1])["network"]
     tensors = {f"module.{key}": value for key, value in to_tensors(faces).items()}
     path = tmp_path / "Pretrained_on_MSCeleb.pth.tar"
     torch.save({"state_dict": tensors}, path)
-    own = small_tree()[1]["ma_net"]
+    own = small_tree()[1]["network"]
     started = read_start_weights(path, own)
-    returned = torch_from_ma_net({"ma_net": started})["ma_net"]
+    returned = torch_from_ma_net({"network": started})["network"]
     for key, value in returned.items():
-        source = state_dicts["ma_net"] if key.startswith("fc_") else faces
+        source = state_dicts["network"] if key.startswith("fc_") else faces
         np.testing.assert_array_equal(value, source[key], err_msg=key)
 
 
 def test_the_heads_stay_even_where_they_would_fit(state_dicts):
-    own = small_tree(seed=1)[1]["ma_net"]
-    fitted = without_heads(state_dicts["ma_net"], own, source="start.pth")
+    own = small_tree(seed=1)[1]["network"]
+    fitted = without_heads(state_dicts["network"], own, source="start.pth")
     assert same(fitted.parameters["local_fc"], own["local_fc"])
     assert not same(fitted.parameters["conv1"], own["conv1"])
     heads = {f"fc_{i}.{name}" for i in (1, 2) for name in ("weight", "bias")}
@@ -147,20 +147,20 @@ def test_the_heads_stay_even_where_they_would_fit(state_dicts):
 
 
 def test_start_weights_of_another_network_are_refused(state_dicts):
-    own = small_tree(width=8)[1]["ma_net"]
+    own = small_tree(width=8)[1]["network"]
     with pytest.raises(UserError, match="start.pth does not fit: conv1.weight has the shape"):
-        without_heads(state_dicts["ma_net"], own, source="start.pth")
-    del state_dicts["ma_net"]["layer3_2.0.bn2_2_4.bias"]
+        without_heads(state_dicts["network"], own, source="start.pth")
+    del state_dicts["network"]["layer3_2.0.bn2_2_4.bias"]
     with pytest.raises(UserError, match="without a value layer3_2.0.bn2_2_4.bias"):
-        without_heads(state_dicts["ma_net"], small_tree()[1]["ma_net"], source="start.pth")
+        without_heads(state_dicts["network"], small_tree()[1]["network"], source="start.pth")
 
 
 @pytest.mark.parametrize("key", ["layer3_1_p2.0.cbam.SpatialGate.spatial.bn.bias", "fc_2.bias"])
 def test_missing_and_unknown_keys_are_refused(trees, state_dicts, key):
-    value = state_dicts["ma_net"].pop(key)
-    with pytest.raises(UserError, match=f"ma_net does not fit.*{key}"):
+    value = state_dicts["network"].pop(key)
+    with pytest.raises(UserError, match=f"network does not fit.*{key}"):
         ma_net_from_torch(state_dicts, trees)
-    state_dicts["ma_net"] |= {key: value, "layer5.weight": value}
+    state_dicts["network"] |= {key: value, "layer5.weight": value}
     with pytest.raises(UserError, match="unknown keys layer5.weight"):
         ma_net_from_torch(state_dicts, trees)
 
@@ -188,9 +188,9 @@ def test_the_architecture_stands_in_the_shapes(state_dicts):
     ],
 )
 def test_weights_of_something_else_are_named(state_dicts, key, shape, message):
-    del state_dicts["ma_net"][key]
+    del state_dicts["network"][key]
     if shape is not None:
-        state_dicts["ma_net"][key] = np.zeros(shape, np.float32)
+        state_dicts["network"][key] = np.zeros(shape, np.float32)
     with pytest.raises(UserError, match=f"these are not the weights of a MA-Net: {message}"):
         ma_net_architecture(state_dicts)
 
@@ -211,6 +211,6 @@ def test_the_twin_loads_an_export(tmp_path, state_dicts):
     images = torch.rand(2, 3, 64, 64)
     expected = recogniser.network((images.flip(1) - 0.5) / 0.25)
     torch.testing.assert_close(recogniser(images), expected)
-    read = read_state_dict(tmp_path / "ma_net.pkl")
+    read = read_state_dict(tmp_path / "network.pkl")
     for key, value in recogniser.network.state_dict().items():
         np.testing.assert_array_equal(read[key], value, err_msg=key)
