@@ -18,6 +18,7 @@ from tdgan_jax.families.stored import (
     Preprocessing,
     StoredFamily,
 )
+from tdgan_jax.networks.normalisation import Normalisation
 from tdgan_jax.torch_weights.state_files import read_networks, write_safetensors_file
 
 STAGES = 3
@@ -79,6 +80,7 @@ def import_weights(
         stems=family.stems,
         prefixes=family.prefixes,
         optional=family.optional,
+        readers=family.readers,
         say=notes.append,
     )
     found = family.find_architecture(state_dicts)
@@ -147,6 +149,14 @@ def _description_of(
             f"{', '.join(names)} (other names: --labels)"
         )
     assumptions.append(_ASSUMED_TRANSFORMS[family.test_transform])
+    normalisation = Normalisation()
+    if len(family.normalisation.mean) in (1, found.architecture["image_channels"]):
+        normalisation = family.normalisation
+    if normalisation != Normalisation():
+        assumptions.append(
+            f"images in [0, 1] are normalised with the mean {normalisation.mean} and the "
+            f"deviation {normalisation.deviation}, as by the released program"
+        )
     description = ModelDescription(
         family=family_name,
         architecture=found.architecture,
@@ -157,6 +167,7 @@ def _description_of(
             found.architecture["image_size_px"],
             found.architecture["image_channels"],
             family.test_transform,
+            normalisation=normalisation,
         ),
     )
     return description, assumptions

@@ -6,7 +6,7 @@ A new system is its folder, its name and its case here.
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Family
 
-NAMES = ("tdgan", "ifgan", "classifier")
+NAMES = ("tdgan", "ifgan", "classifier", "emotion_gcn")
 
 
 def family_named(name: object) -> Family:
@@ -25,6 +25,8 @@ def family_named(name: object) -> Family:
             from tdgan_jax.families.ifgan.family import IFGAN as family
         case "classifier":
             from tdgan_jax.families.classifier.family import CLASSIFIER as family
+        case "emotion_gcn":
+            from tdgan_jax.families.emotion_gcn.family import EMOTION_GCN as family
         case _:
             raise UserError(
                 f"there is no system of the family {name!r}; this version knows {', '.join(NAMES)}"

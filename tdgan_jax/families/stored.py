@@ -136,6 +136,8 @@ class StoredFamily(NamedTuple):
         compare_with_onnx: `(model, folder) -> differences`: the same with onnxruntime.
         optional: Networks that a model of the family may lack.
         test_transform: How its paper or released program tests, see `Preprocessing`.
+        normalisation: Of its released weights.
+        readers: Network name to what reads its own file of an import, where that is no state dict.
     """
 
     stems: Mapping[str, str]
@@ -150,6 +152,8 @@ class StoredFamily(NamedTuple):
     compare_with_onnx: Callable[[StoredModel, Path], dict[str, Difference]]
     optional: tuple[str, ...] = ()
     test_transform: str = "resize"
+    normalisation: Normalisation = Normalisation()
+    readers: Mapping[str, Callable[[Path], StateDict]] = {}
 
 
 def differences(

@@ -10,9 +10,10 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.families.classifier.networks import encode
-from tdgan_jax.families.classifier.training import classifier_networks, normalisation_of
+from tdgan_jax.families.classifier.training import classifier_networks
 from tdgan_jax.families.encoders import encoder_features, frozen_random_accuracy
 from tdgan_jax.families.family import Names, Parts
+from tdgan_jax.families.image_feeds import normalisation_of
 from tdgan_jax.networks.normalisation import normalised
 
 

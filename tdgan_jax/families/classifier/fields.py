@@ -6,8 +6,8 @@ from tdgan_jax.configuration import Config
 from tdgan_jax.families.loop_fields import (
     Limits,
     evaluation_fields,
-    expressions_fields,
     general_fields,
+    image_data_fields,
     log_fields,
     log_of_tiny,
     optimizer_fields,
@@ -45,37 +45,7 @@ def classifier_config() -> Config:
         0  # squeeze-and-excitation: channels over hidden units; 0: none
     )
 
-    config.data = ConfigDict()
-    config.data.directory = ""  # prepared datasets; "": TFDS's default
-    config.data.expressions = expressions_fields()
-    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too; images of other classes
-    # are left out. With votes as targets, a label counts as if all raters had given it.
-    config.data.additional_training_datasets = ""
-    config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
-    config.data.fold = -1  # the one to run; -1: all of them
-    # How training images are resized before the augmentations, and evaluated ones: see data/images.
-    config.data.training_transform = "shorter_side"  # or "square" or "resize"
-    config.data.test_transform = "resize"  # or "centre_crop" or "square_centre_crop"
-    config.data.channel_order = "rgb"  # or "bgr"
-    # What is taken from an image in [0, 1] and what it is then divided by, a number a channel or
-    # one for all.
-    config.data.mean = (0.0,)
-    config.data.deviation = (1.0,)
-    config.data.augmentations = (
-        ConfigDict({"kind": "crop"}),
-        ConfigDict({"kind": "flip"}),
-    )
-    # What is learned: the class ("label"), or of a dataset with raters' votes their shares
-    # ("votes") or what the paper of FER+ makes of them ("cross_entropy", "probability",
-    # "multi_target"); see data/votes.
-    config.data.targets = "label"
-    config.data.drop_single_votes = True  # of "votes": what one rater alone saw counts as not seen
-    config.data.validation = "subjects"  # or "next_fold" or "none"
-    config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
-    config.data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
-    config.data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
-    config.data.num_workers = 0  # worker processes; 0: threads
-    config.data.allow_different_crops = False
+    config.data = image_data_fields()
 
     config.training = ConfigDict()
     config.training.epochs = 20

@@ -19,7 +19,6 @@ from tdgan_jax.networks.layers import to_unit_range
 from tdgan_jax.networks.normalisation import Normalisation, normalised
 from tdgan_jax.steps.averages import first_averages, moved_averages
 from tdgan_jax.steps.parallel import BATCH_AXIS
-from tdgan_jax.steps.schedules import Schedule, learning_rate_at
 from tdgan_jax.steps.state import (
     Answers,
     Metrics,
@@ -92,15 +91,6 @@ class Setup(NamedTuple):
     parameter_average_decay: float = 0.0
     has_global_statistics: bool = True
     axis_name: str | None = BATCH_AXIS
-
-
-def scheduled_rate(schedule: Schedule, *, epochs: int) -> Any:
-    """The learning rate of an optimiser: of the updates done and the epoch's length."""
-
-    def rate(step: jax.Array, *, steps_per_epoch: jax.Array) -> jax.Array:
-        return learning_rate_at(schedule, step, steps_per_epoch=steps_per_epoch, epochs=epochs)
-
-    return rate
 
 
 def init_state(setup: Setup, weights: dict[str, Parameters], *, num_classes: int) -> TrainState:

@@ -19,13 +19,12 @@ from tdgan_jax.families.classifier.step import (
     eval_step,
     init_state,
     sample_step,
-    scheduled_rate,
     train_step,
 )
 from tdgan_jax.families.family import Names, Training, set_configured_execution
-from tdgan_jax.networks.normalisation import Normalisation
+from tdgan_jax.families.image_feeds import normalisation_of
 from tdgan_jax.steps.optimisers import OptimizerSettings, check_optimizer, make_optimizer
-from tdgan_jax.steps.schedules import Schedule, check_schedule
+from tdgan_jax.steps.schedules import Schedule, check_schedule, scheduled_rate
 
 STATISTICS = ("global", "device")
 
@@ -84,13 +83,6 @@ def classifier_setup(config: Config, networks: Classifier) -> Setup:
         normalisation=normalisation_of(config),
         parameter_average_decay=config.training.parameter_average_decay,
         has_global_statistics=config.parallel.batch_statistics == "global",
-    )
-
-
-def normalisation_of(config: Config) -> Normalisation:
-    """What images become before the encoder."""
-    return Normalisation(
-        tuple(config.data.mean), tuple(config.data.deviation), config.data.channel_order
     )
 
 
