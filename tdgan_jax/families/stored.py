@@ -156,6 +156,14 @@ class StoredFamily(NamedTuple):
     readers: Mapping[str, Callable[[Path], StateDict]] = {}
 
 
+def as_hashable(architecture: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The fields of an architecture, sorted, with the lists of JSON as tuples."""
+    return tuple(
+        (name, tuple(value) if isinstance(value, list) else value)
+        for name, value in sorted(architecture.items())
+    )
+
+
 def differences(
     ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
 ) -> dict[str, Difference]:

@@ -10,7 +10,7 @@ from tdgan_jax.families.classifier import weights as tables
 from tdgan_jax.families.classifier.architecture import classifier_architecture
 from tdgan_jax.families.classifier.networks import make_classifier, split_networks
 from tdgan_jax.families.classifier.parity import compare_with_onnx, compare_with_twin, write_onnx
-from tdgan_jax.families.stored import ModelDescription, NetworkShapes, StoredFamily
+from tdgan_jax.families.stored import ModelDescription, NetworkShapes, StoredFamily, as_hashable
 
 
 def classifier_shapes(description: ModelDescription) -> NetworkShapes:
@@ -19,7 +19,7 @@ def classifier_shapes(description: ModelDescription) -> NetworkShapes:
     Raises:
         UserError: If the architecture is not the classifier's or a size is impossible.
     """
-    architecture = tuple(sorted(description.architecture.items()))
+    architecture = as_hashable(description.architecture)
     try:
         return _shapes(architecture, len(description.expression_names))
     except (TypeError, ValueError, ArithmeticError) as error:

@@ -13,7 +13,7 @@ from tdgan_jax.families.emotion_gcn.fields import IMAGENET_DEVIATION, IMAGENET_M
 from tdgan_jax.families.emotion_gcn.networks import make_emotion_gcn, split_networks
 from tdgan_jax.families.emotion_gcn.parity import compare_with_onnx, compare_with_twin, write_onnx
 from tdgan_jax.families.emotion_gcn.word_vectors import read_imported_word_vectors
-from tdgan_jax.families.stored import ModelDescription, NetworkShapes, StoredFamily
+from tdgan_jax.families.stored import ModelDescription, NetworkShapes, StoredFamily, as_hashable
 from tdgan_jax.networks.normalisation import Normalisation
 
 
@@ -23,18 +23,12 @@ def emotion_gcn_shapes(description: ModelDescription) -> NetworkShapes:
     Raises:
         UserError: If the architecture is not that of such a model or a size is impossible.
     """
-    architecture = tuple(
-        sorted((name, _hashable(value)) for name, value in description.architecture.items())
-    )
+    architecture = as_hashable(description.architecture)
     try:
         return _shapes(architecture, len(description.expression_names))
     except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the architecture of the model is impossible: {reason}") from error
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 @cache  # tracing the networks takes a second
