@@ -49,6 +49,7 @@ PICTURES_FOLDER = "pictures"  # drawn from the trained model for the report: the
 FEATURES_FILE = "features.json"
 ERRORS_FILE = "errors.json"
 INTERPOLATION_FILE = "interpolation.png"
+AFFECT_FILE = "affect.json"  # of models that know valence and arousal
 SAMPLES_FOLDER = "samples"
 AVERAGE_FACES_SHEET = "average_faces.png"  # a picture that the feed of IF-GAN gives
 CHECKPOINTS_FOLDER = "checkpoints"
