@@ -22,6 +22,8 @@ from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.exchange.selected_runs import open_selected_run
 from tdgan_jax.files import read_json
+from tdgan_jax.inference.affect_curves import AffectCurves
+from tdgan_jax.inference.records import FaceRecord
 from tdgan_jax.preparation.preparing import prepare_dataset
 from tdgan_jax.probing.probed_features import probed_features
 from tdgan_jax.processes.stopping import Interrupted
@@ -29,6 +31,7 @@ from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.training import loop
 from tdgan_jax.training.loop import complete_run
 from tdgan_jax.training.opening import open_run
+from tests.inference.clips import write_clip
 
 pytestmark = pytest.mark.usefixtures("four_devices")
 CONFIG = "configs/emotion_gcn_synthetic.py:tiny"
@@ -178,6 +181,33 @@ def test_the_table_of_faces_has_valence_and_arousal(trained, faces, tmp_path, ca
     given = [[float(row["valence"]), float(row["arousal"])] for row in rows]
     np.testing.assert_allclose(given, own.affect, atol=1e-6)
     capsys.readouterr()
+
+
+def test_a_videos_valence_and_arousal_are_drawn_over_its_time(trained, faces, tmp_path, capsys):
+    pytest.importorskip("av", reason="videos need PyAV")
+    frames = [Image.open(path).convert("RGB") for path in sorted(faces.iterdir())]
+    clip = str(write_clip(tmp_path / "clip.mp4", frames * 2))
+    out, drawing = tmp_path / "rows.csv", tmp_path / "curves.png"
+    command = ["predict", clip, "--detect", "none", "--model", str(trained.folder), "--quiet"]
+    assert main([*command, "--out", str(out), "--curves", str(drawing)]) == 0
+    with Image.open(drawing) as image:
+        assert image.width > image.height > 400
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len(rows) == 6
+    curves = AffectCurves()
+    for row in rows:
+        shown = {name: float(row[name]) for name in ("time_s", "valence", "arousal")}
+        curves.add([FaceRecord(file="clip", frame=0, track=int(row["track"]), **shown)])
+    assert [moment.time_s for moment in curves.longest[0]] == [float(row["time_s"]) for row in rows]
+    capsys.readouterr()
+    for arguments, message in (
+        ([str(faces), "--curves", str(tmp_path / "a.png")], "takes one video"),
+        ([clip, "--curves", str(tmp_path / "a.gif")], "the name must end in .png or .svg"),
+        ([clip, "--curves", str(drawing)], "exists; add --overwrite"),
+        ([clip, "--curves", str(tmp_path / "a.png"), "--model", "pretrained"], "knows no valence"),
+    ):
+        assert main(["predict", *command[2:], *arguments]) != 0
+        assert message in capsys.readouterr().err
 
 
 def test_the_report_shows_figures_circumplex_and_graph(trained, directory, capsys):
