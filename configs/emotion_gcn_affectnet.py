@@ -7,7 +7,7 @@ part of the training images chooses).
 
     tdgan-jax prepare affectnet --config 7 --source PATH
     python launch.py --config configs/emotion_gcn_affectnet.py \
-        --config.training.imagenet_weights=densenet121.pth \
+        --config.training.start_weights=densenet121.pth \
         --config.graph.word_vectors=glove.6B.300d.txt
 
 Variants: "" Emotion-GCN with a DenseNet-121 (227x227 pixels), "multi_task" and "single_task" its

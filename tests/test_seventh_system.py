@@ -20,7 +20,7 @@ CASE = """\
         case _:
 """
 CONFIG = """\
-from tdgan_jax.families.classifier.fields import log_of_tiny
+from tdgan_jax.families.loop_fields import log_of_tiny
 from tdgan_jax.families.fields import new_config
 
 def get_config(variant=""):

@@ -9,10 +9,8 @@ from tdgan_jax.data.augmentation import parse_augmentations
 from tdgan_jax.data.examples import Examples, in_memory, joined
 from tdgan_jax.data.image_feed import ImageFeed, check_image_feed, with_targets
 from tdgan_jax.data.loading import training_transform
-from tdgan_jax.errors import UsageError
 from tdgan_jax.families.family import Parts
 from tdgan_jax.families.other_datasets import load_whole_datasets, named_datasets
-from tdgan_jax.networks.normalisation import Normalisation
 
 NUM_RATERS = 10  # of FER+
 
@@ -53,23 +51,6 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
     )
     check_image_feed(feed)
     return feed
-
-
-def normalisation_of(config: Config) -> Normalisation:
-    """What images become before the network.
-
-    Raises:
-        UsageError: If there are other numbers than one, or one a channel.
-    """
-    for field in ("mean", "deviation"):
-        if len(config.data[field]) not in (1, config.model.image_channels):
-            raise UsageError(
-                f"data.{field} has {len(config.data[field])} numbers; images of "
-                f"{config.model.image_channels} channel(s) take one, or one a channel"
-            )
-    return Normalisation(
-        tuple(config.data.mean), tuple(config.data.deviation), config.data.channel_order
-    )
 
 
 def _with_votes(examples: Examples) -> Examples:

@@ -106,42 +106,6 @@ def expressions_fields() -> Config:
     return source
 
 
-def image_data_fields() -> Config:
-    """The images of the systems that learn from single ones (`families.image_feeds`)."""
-    data: Config = ConfigDict()
-    data.directory = ""  # prepared datasets; "": TFDS's default
-    data.expressions = expressions_fields()
-    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too; images of other classes
-    # are left out. With votes as targets, a label counts as if all raters had given it.
-    data.additional_training_datasets = ""
-    data.num_folds = 0  # of a cross-validation; 0: the two splits above
-    data.fold = -1  # the one to run; -1: all of them
-    # How training images are resized before the augmentations, and evaluated ones: see data/images.
-    data.training_transform = "shorter_side"  # or "square" or "resize"
-    data.test_transform = "resize"  # or "centre_crop" or "square_centre_crop"
-    data.channel_order = "rgb"  # or "bgr"
-    # What is taken from an image in [0, 1] and what it is then divided by, a number a channel or
-    # one for all.
-    data.mean = (0.0,)
-    data.deviation = (1.0,)
-    data.augmentations = (
-        ConfigDict({"kind": "crop"}),
-        ConfigDict({"kind": "flip"}),
-    )
-    # What is learned: the class ("label"), or of a dataset with raters' votes their shares
-    # ("votes") or what the paper of FER+ makes of them ("cross_entropy", "probability",
-    # "multi_target"); see data/votes.
-    data.targets = "label"
-    data.drop_single_votes = True  # of "votes": what one rater alone saw counts as not seen
-    data.validation = "subjects"  # or "next_fold" or "none"
-    data.validation_fraction = 0.1  # of the training examples, for "subjects"
-    data.pad_last_batch = False  # False: the rest of an epoch's shuffle is dropped
-    data.memory_limit_bytes = 4 * 2**30  # larger splits are decoded anew each time
-    data.num_workers = 0  # worker processes; 0: threads
-    data.allow_different_crops = False
-    return data
-
-
 def evaluation_fields(*, batch_size: int) -> Config:
     """What chooses an epoch's parameters.
 

@@ -136,7 +136,7 @@ class StoredFamily(NamedTuple):
         compare_with_onnx: `(model, folder) -> differences`: the same with onnxruntime.
         optional: Networks that a model of the family may lack.
         test_transform: How its paper or released program tests, see `Preprocessing`.
-        normalisation: Of its released weights.
+        normalisation: What becomes of images there.
         readers: Network name to what reads its own file of an import, where that is no state dict.
     """
 
@@ -154,14 +154,6 @@ class StoredFamily(NamedTuple):
     test_transform: str = "resize"
     normalisation: Normalisation = Normalisation()
     readers: Mapping[str, Callable[[Path], StateDict]] = {}
-
-
-def as_hashable(architecture: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """The fields of an architecture, sorted, with the lists of JSON as tuples."""
-    return tuple(
-        (name, tuple(value) if isinstance(value, list) else value)
-        for name, value in sorted(architecture.items())
-    )
 
 
 def differences(

@@ -6,7 +6,6 @@ epoch the rate stays as it was at its end.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -105,15 +104,6 @@ def learning_rate_at(
     if schedule.warmup_epochs:
         factor = factor * linear_rise(step, warmup_steps, schedule.warmup_start)
     return schedule.learning_rate * factor
-
-
-def scheduled_rate(schedule: Schedule, *, epochs: int) -> Callable[..., jax.Array]:
-    """The learning rate of an optimiser: of the updates done and the epoch's length."""
-
-    def rate(step: jax.Array, *, steps_per_epoch: jax.Array) -> jax.Array:
-        return learning_rate_at(schedule, step, steps_per_epoch=steps_per_epoch, epochs=epochs)
-
-    return rate
 
 
 def linear_rise(step: Number, num_steps: Number, initial_part: float) -> jax.Array:

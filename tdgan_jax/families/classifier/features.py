@@ -13,7 +13,7 @@ from tdgan_jax.families.classifier.networks import encode
 from tdgan_jax.families.classifier.training import classifier_networks
 from tdgan_jax.families.encoders import encoder_features, frozen_random_accuracy
 from tdgan_jax.families.family import Names, Parts
-from tdgan_jax.families.image_feeds import normalisation_of
+from tdgan_jax.families.image_training import normalisation_of
 from tdgan_jax.networks.normalisation import normalised
 
 

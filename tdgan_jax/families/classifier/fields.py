@@ -3,17 +3,8 @@
 from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.loop_fields import (
-    Limits,
-    evaluation_fields,
-    general_fields,
-    image_data_fields,
-    log_fields,
-    log_of_tiny,
-    optimizer_fields,
-    parallel_fields,
-    schedule_fields,
-)
+from tdgan_jax.families.image_fields import add_loop_sections, image_data_fields
+from tdgan_jax.families.loop_fields import Limits, general_fields, log_of_tiny
 
 LIMITS: Limits = {
     "model.width_multiplier": (1 / 64, 8),
@@ -60,20 +51,14 @@ def classifier_config() -> Config:
     # Decay of a running average of the weights, which is then evaluated in their place; 0: off.
     config.training.parameter_average_decay = 0.0
 
-    config.optimizer = optimizer_fields()
-    config.schedule = schedule_fields(learning_rate=1e-4)
-
     config.loss = ConfigDict()
     config.loss.label_smoothing = 0.0  # share of the target spread over all classes
     # An image weighs the frequency of its class to the power of minus this; 0: off, 1: in full.
     config.loss.class_weighting_exponent = 0.0
 
-    config.evaluation = evaluation_fields(batch_size=64)
-    config.evaluation.yardsticks = False  # simple classifiers beside the result
-    config.log = log_fields()
-    config.parallel = parallel_fields()
-    config.parallel.rematerialise = False  # compute the inside of layers again: less memory
-    config.parallel.batch_statistics = "global"  # of batch norms; or "device": each device's part
+    add_loop_sections(config, learning_rate=1e-4, batch_size=64)
+    # Of "inception": compute the inside of layers again: less memory.
+    config.parallel.rematerialise = False
     return config
 
 

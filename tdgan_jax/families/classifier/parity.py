@@ -1,30 +1,19 @@
 """Compares the classifier's exports with the model that they come from, by running both."""
 
-import contextlib
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from tdgan_jax.families.classifier.model import ClassifierModel
 from tdgan_jax.families.classifier.weights import torch_from_classifier
+from tdgan_jax.families.probe_images import channels_first, in_full_precision, make_probe
 from tdgan_jax.families.stored import Difference, StoredModel, describe_as_json, differences
 from tdgan_jax.torch_weights.state_files import to_tensors
 
-NUM_PROBES = 3
-
-
-def make_probe(stored: StoredModel) -> np.ndarray:
-    """Random images float32 `[NUM_PROBES, S, S, C]` in [0, 1], the same for every export."""
-    size, channels = stored.description.preprocessing[:2]
-    return np.random.default_rng(0).random((NUM_PROBES, size, size, channels), np.float32)
-
 
 def outputs(stored: StoredModel, probe: np.ndarray) -> dict[str, np.ndarray]:
-    """What the model itself computes, in full precision on every kind of device."""
-    # CPUs know no other; asking for it would compile all functions a second time.
-    is_exact = jax.default_backend() == "cpu"
-    with contextlib.nullcontext() if is_exact else jax.default_matmul_precision("highest"):
+    """What the model itself computes."""
+    with in_full_precision():
         return {"expression_logits": ClassifierModel(stored).expression_logits(probe)}
 
 
@@ -36,7 +25,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 
     ours = outputs(stored, probe := make_probe(stored))
     with torch.no_grad():
-        theirs = load_classifier(folder)(torch.from_numpy(_channels_first(probe))).numpy()
+        theirs = load_classifier(folder)(torch.from_numpy(channels_first(probe))).numpy()
     return differences(ours, {"expression_logits": theirs})
 
 
@@ -52,7 +41,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
     classifier.encoder.load_state_dict(to_tensors(state_dicts["expression_encoder"]))
     classifier.head.load_state_dict(to_tensors(state_dicts["expression_head"]))
     # Two examples: a batch of one would be taken for a constant.
-    example = torch.zeros(*_channels_first(make_probe(stored)[:2]).shape)
+    example = torch.zeros(*channels_first(make_probe(stored)[:2]).shape)
     write_onnx_network(classifier, {"image": example}, "logits", folder / RECOGNISER_FILE)
 
 
@@ -61,11 +50,7 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
     from tdgan_jax.torch_weights.onnx_files import RECOGNISER_FILE, run_onnx
 
     ours = outputs(stored, probe := make_probe(stored))
-    images = _channels_first(probe)
+    images = channels_first(probe)
     parts = (images[:1], images[1:])
     theirs = np.concatenate([run_onnx(folder / RECOGNISER_FILE, {"image": p}) for p in parts])
     return differences(ours, {"expression_logits": theirs})
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))

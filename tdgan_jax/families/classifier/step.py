@@ -14,22 +14,12 @@ from flax import nnx
 from tdgan_jax.data.image_feed import ImageBatch
 from tdgan_jax.families.classifier.networks import Definitions, encode
 from tdgan_jax.losses import accuracy, distribution_loss
-from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.networks.layers import to_unit_range
+from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.networks.normalisation import Normalisation, normalised
 from tdgan_jax.steps.averages import first_averages, moved_averages
+from tdgan_jax.steps.learning import separate_all, updated
 from tdgan_jax.steps.parallel import BATCH_AXIS
-from tdgan_jax.steps.state import (
-    Answers,
-    Metrics,
-    Parameters,
-    average_over_devices,
-    running_averages,
-    separate,
-    together,
-)
-
-SAMPLE_COLUMNS = ("input",)
+from tdgan_jax.steps.state import Answers, Metrics, Parameters
 
 
 class TrainState(NamedTuple):
@@ -95,7 +85,7 @@ class Setup(NamedTuple):
 
 def init_state(setup: Setup, weights: dict[str, Parameters], *, num_classes: int) -> TrainState:
     """State at step 0."""
-    trained, _ = separate_all(setup.networks, weights)
+    trained, _ = separate_all(setup.networks._asdict(), weights)
     return TrainState(
         weights=weights,
         weight_averages=first_averages(weights) if setup.parameter_average_decay else None,
@@ -103,14 +93,6 @@ def init_state(setup: Setup, weights: dict[str, Parameters], *, num_classes: int
         class_counts=jnp.zeros(num_classes) if setup.objective.class_weighting_exponent else None,
         step=jnp.zeros((), jnp.int32),
     )
-
-
-def separate_all(
-    networks: Definitions, trees: Mapping[str, Parameters]
-) -> tuple[dict[str, Parameters], dict[str, Parameters]]:
-    """What is trained and the running averages, each by network name."""
-    parts = {name: separate(getattr(networks, name), tree) for name, tree in trees.items()}
-    return {n: part[0] for n, part in parts.items()}, {n: part[1] for n, part in parts.items()}
 
 
 def count_classes(setup: Setup, counts: jax.Array, batch: ImageBatch) -> jax.Array:
@@ -140,50 +122,31 @@ def update_classifier(
         by_class = class_weights(counts, exponent=setup.objective.class_weighting_exponent)
         weight = weight * (batch.target * by_class[None]).sum(axis=1)
         state = state._replace(class_counts=counts)
-    axis_name = setup.axis_name if setup.has_global_statistics else None
-    statistics = batch_statistics(batch.weight, axis_name=axis_name)
-    trained, averages = separate_all(setup.networks, state.weights)
 
-    steps_per_epoch: jax.Array = batch.steps_per_epoch[0]
-
-    def loss(trained: dict[str, Parameters]) -> tuple[jax.Array, tuple[Any, Metrics]]:
-        encoder, head = (
-            nnx.merge(getattr(setup.networks, name), trained[name], averages[name])
-            for name in Definitions._fields
-        )
-        feature = encode(encoder, batch.image, statistics)
-        logits = head(feature, dropout_keys=dropout_keys)
+    def loss(networks: dict[str, Any], statistics: BatchStatistics) -> tuple[jax.Array, Metrics]:
+        feature = encode(networks["expression_encoder"], batch.image, statistics)
+        logits = networks["expression_head"](feature, dropout_keys=dropout_keys)
         value = distribution_loss(
             logits, batch.target, weight, label_smoothing=setup.objective.label_smoothing
         )
-        metrics = {
+        return value, {
             "classifier": value,
             "classifier_accuracy": accuracy(logits, batch.expression_label, batch.weight),
         }
-        moved = {
-            name: running_averages(network)
-            for name, network in zip(Definitions._fields, (encoder, head), strict=True)
-        }
-        return value, (moved, metrics)
 
-    gradient, (averages, metrics) = jax.grad(loss, has_aux=True)(trained)
-    gradient = average_over_devices(gradient, setup.axis_name)
-    metrics = average_over_devices(metrics, setup.axis_name)
-    if not setup.has_global_statistics and setup.axis_name is not None:
-        # A device counts by its examples, which all have the same weight when nothing is padded.
-        share = jnp.mean(batch.weight)
-        averages = average_over_devices(
-            jax.tree.map(lambda x: share * x, averages), setup.axis_name
-        )
-    change, optimizer_state = setup.optimizer.update(
-        gradient, state.optimizer_state, trained, steps_per_epoch=steps_per_epoch
+    learned = updated(
+        setup.networks._asdict(),
+        setup.optimizer,
+        state.weights,
+        state.optimizer_state,
+        loss,
+        example_weight=batch.weight,
+        steps_per_epoch=batch.steps_per_epoch[0],
+        axis_name=setup.axis_name,
+        has_global_statistics=setup.has_global_statistics,
     )
-    changed: Any = optax.apply_updates(trained, change)
-    weights = {
-        name: together(getattr(setup.networks, name), changed[name], averages[name])
-        for name in Definitions._fields
-    }
-    return state._replace(weights=weights, optimizer_state=optimizer_state), metrics
+    state = state._replace(weights=learned.weights, optimizer_state=learned.optimizer_state)
+    return state, learned.metrics
 
 
 def train_step(
@@ -241,8 +204,3 @@ def features(
     """What the head sees: `[N, S/16, S/16, C]` or `[N, F]`; arguments as of `eval_step`."""
     encoder = nnx.merge(networks.expression_encoder, parameters["expression_encoder"])
     return encode(encoder, normalised(images, normalisation))
-
-
-def sample_step(batch: ImageBatch) -> dict[str, Any]:
-    """The augmented images, float32 `[N, S, S, channels]` in [0, 1]."""
-    return {"input": to_unit_range(batch.image)}

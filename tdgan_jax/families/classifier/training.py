@@ -8,25 +8,25 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.image_feed import ImageBatch
-from tdgan_jax.errors import UsageError, unknown_name
+from tdgan_jax.errors import UsageError
 from tdgan_jax.families.classifier.first_weights import with_initial_model
 from tdgan_jax.families.classifier.networks import Classifier, make_classifier, split_networks
 from tdgan_jax.families.classifier.step import (
-    SAMPLE_COLUMNS,
     Objective,
     Setup,
     TrainState,
     eval_step,
     init_state,
-    sample_step,
     train_step,
 )
 from tdgan_jax.families.family import Names, Training, set_configured_execution
-from tdgan_jax.families.image_feeds import normalisation_of
-from tdgan_jax.steps.optimisers import OptimizerSettings, check_optimizer, make_optimizer
-from tdgan_jax.steps.schedules import Schedule, check_schedule, scheduled_rate
-
-STATISTICS = ("global", "device")
+from tdgan_jax.families.image_training import (
+    INPUT_COLUMN,
+    configured_optimizer,
+    has_global_statistics,
+    input_images,
+    normalisation_of,
+)
 
 
 def classifier_networks(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> Classifier:
@@ -58,10 +58,7 @@ def check_options(config: Config) -> None:
             "loss.class_weighting_exponent must be in [0, 1], got "
             f"{config.loss.class_weighting_exponent}"
         )
-    if config.parallel.batch_statistics not in STATISTICS:
-        raise unknown_name(
-            "parallel.batch_statistics", config.parallel.batch_statistics, STATISTICS
-        )
+    has_global_statistics(config)
 
 
 def classifier_setup(config: Config, networks: Classifier) -> Setup:
@@ -71,18 +68,14 @@ def classifier_setup(config: Config, networks: Classifier) -> Setup:
         UsageError: If a value of the configuration is impossible.
     """
     check_options(config)
-    settings = OptimizerSettings(**config.optimizer.to_dict())
-    schedule = Schedule(**config.schedule.to_dict())
-    check_optimizer(settings)
-    check_schedule(schedule)
     definitions, _ = split_networks(networks)
     return Setup(
         networks=definitions,
         objective=Objective(**config.loss.to_dict()),
-        optimizer=make_optimizer(settings, scheduled_rate(schedule, epochs=config.training.epochs)),
+        optimizer=configured_optimizer(config, epochs=config.training.epochs),
         normalisation=normalisation_of(config),
         parameter_average_decay=config.training.parameter_average_decay,
-        has_global_statistics=config.parallel.batch_statistics == "global",
+        has_global_statistics=has_global_statistics(config),
     )
 
 
@@ -115,7 +108,7 @@ def classifier_training(config: Config, names: Names) -> Training:
 
     def sample(parameters: Any, batch: ImageBatch, key: jax.Array) -> dict[str, jax.Array]:
         del parameters, key
-        return sample_step(batch)
+        return {INPUT_COLUMN: input_images(batch)}
 
     return Training(
         recognisers=("classifier",),
@@ -124,7 +117,7 @@ def classifier_training(config: Config, names: Names) -> Training:
         updates_due=lambda *_: (),
         train_step=step,
         eval_step=partial(eval_step, networks, setup.normalisation),
-        sample_columns=SAMPLE_COLUMNS,
+        sample_columns=(INPUT_COLUMN,),
         sample_step=sample,
         shown_losses=("classifier",),
         with_given_weights=partial(with_initial_model, config, names.expressions)

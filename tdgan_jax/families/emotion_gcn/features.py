@@ -13,7 +13,7 @@ from tdgan_jax.families.emotion_gcn.networks import EmotionNetwork
 from tdgan_jax.families.emotion_gcn.training import networks_of
 from tdgan_jax.families.encoders import encoder_features
 from tdgan_jax.families.family import Names
-from tdgan_jax.families.image_feeds import normalisation_of
+from tdgan_jax.families.image_training import normalisation_of
 from tdgan_jax.networks.normalisation import Normalisation, normalised
 
 

@@ -3,17 +3,13 @@
 from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.families.loop_fields import (
-    Limits,
-    evaluation_fields,
-    general_fields,
+from tdgan_jax.families.image_fields import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    add_loop_sections,
     image_data_fields,
-    log_fields,
-    log_of_tiny,
-    optimizer_fields,
-    parallel_fields,
-    schedule_fields,
 )
+from tdgan_jax.families.loop_fields import Limits, general_fields, log_of_tiny
 
 LIMITS: Limits = {
     "model.growth_rate": (1, 256),
@@ -26,7 +22,6 @@ LIMITS: Limits = {
     "loss.expression_weight": (0, 1e6),
     "loss.affect_weight": (0, 1e6),
 }
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def emotion_gcn_config() -> Config:
@@ -71,14 +66,7 @@ def emotion_gcn_config() -> Config:
     config.training = ConfigDict()
     config.training.epochs = 10
     config.training.batch_size = 35  # over all devices
-    config.training.imagenet_weights = ""  # torchvision's file for "densenet"; "": from scratch
-
-    config.optimizer = optimizer_fields()
-    config.optimizer.kind = "sgd"
-    config.optimizer.momentum = 0.9
-    config.optimizer.weight_decay = 1e-3
-    config.schedule = schedule_fields(learning_rate=1e-3)
-    config.schedule.kind = "step"
+    config.training.start_weights = ""  # torchvision's file for "densenet"; "": from scratch
 
     config.loss = ConfigDict()
     config.loss.expression_weight = 1.0  # of the cross-entropy
@@ -86,10 +74,11 @@ def emotion_gcn_config() -> Config:
     # "none", or "rarest": of the cross-entropy, the count of the rarest class over the own one's.
     config.loss.class_weights = "none"
 
-    config.evaluation = evaluation_fields(batch_size=64)
-    config.log = log_fields()
-    config.parallel = parallel_fields()
-    config.parallel.rematerialise = False  # compute the inside of layers again: less memory
+    add_loop_sections(config, learning_rate=1e-3, batch_size=64)
+    config.optimizer.kind = "sgd"
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 1e-3
+    config.schedule.kind = "step"
     return config
 
 

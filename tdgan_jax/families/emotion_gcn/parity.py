@@ -1,30 +1,19 @@
 """Compares Emotion-GCN's exports with the model that they come from, by running both."""
 
-import contextlib
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from tdgan_jax.families.emotion_gcn.model import EmotionModel
 from tdgan_jax.families.emotion_gcn.weights import torch_from_emotion_gcn
+from tdgan_jax.families.probe_images import channels_first, in_full_precision, make_probe
 from tdgan_jax.families.stored import Difference, StoredModel, describe_as_json, differences
 from tdgan_jax.torch_weights.state_files import to_tensors
 
-NUM_PROBES = 3
-
-
-def make_probe(stored: StoredModel) -> np.ndarray:
-    """Random images float32 `[NUM_PROBES, S, S, C]` in [0, 1], the same for every export."""
-    size, channels = stored.description.preprocessing[:2]
-    return np.random.default_rng(0).random((NUM_PROBES, size, size, channels), np.float32)
-
 
 def outputs(stored: StoredModel, probe: np.ndarray) -> dict[str, np.ndarray]:
-    """What the model itself computes, in full precision on every kind of device."""
-    # CPUs know no other; asking for it would compile all functions a second time.
-    is_exact = jax.default_backend() == "cpu"
-    with contextlib.nullcontext() if is_exact else jax.default_matmul_precision("highest"):
+    """What the model itself computes."""
+    with in_full_precision():
         answers = EmotionModel(stored).recognise(probe)
     found = {"logits": answers.scores}
     return found if answers.affect is None else found | {"affect": answers.affect}
@@ -38,7 +27,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 
     ours = outputs(stored, probe := make_probe(stored))
     with torch.no_grad():
-        found = load_recogniser(folder)(torch.from_numpy(_channels_first(probe)))
+        found = load_recogniser(folder)(torch.from_numpy(channels_first(probe)))
     return differences(ours, dict(zip(ours, (part.numpy() for part in found), strict=True)))
 
 
@@ -60,7 +49,7 @@ def write_onnx(stored: StoredModel, folder: Path) -> None:
         },
     )
     # Two examples: a batch of one would be taken for a constant.
-    example = torch.zeros(*_channels_first(make_probe(stored)[:2]).shape)
+    example = torch.zeros(*channels_first(make_probe(stored)[:2]).shape)
     names = ("logits", "affect")[: 1 if recogniser.is_single_task else 2]
     write_onnx_network(recogniser, {"image": example}, names, folder / RECOGNISER_FILE)
 
@@ -70,13 +59,9 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
     from tdgan_jax.torch_weights.onnx_files import RECOGNISER_FILE, run_onnx_outputs
 
     ours = outputs(stored, probe := make_probe(stored))
-    images = _channels_first(probe)
+    images = channels_first(probe)
     parts = [
         run_onnx_outputs(folder / RECOGNISER_FILE, {"image": part})
         for part in (images[:1], images[1:])
     ]
     return differences(ours, {name: np.concatenate([p[name] for p in parts]) for name in ours})
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))

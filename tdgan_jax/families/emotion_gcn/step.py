@@ -16,22 +16,13 @@ from flax import nnx
 from tdgan_jax.data.image_feed import ImageBatch
 from tdgan_jax.families.emotion_gcn.networks import Definitions, Prediction
 from tdgan_jax.losses import accuracy, concordance_loss, distribution_loss
-from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.networks.layers import to_unit_range
+from tdgan_jax.networks.batch_norm import BatchStatistics
 from tdgan_jax.networks.normalisation import Normalisation, normalised
+from tdgan_jax.steps.learning import separate_all, updated
 from tdgan_jax.steps.parallel import BATCH_AXIS
-from tdgan_jax.steps.state import (
-    Answers,
-    Metrics,
-    Parameters,
-    average_over_devices,
-    running_averages,
-    separate,
-    together,
-)
+from tdgan_jax.steps.state import Answers, Metrics, Parameters, average_over_devices
 
 RECOGNISER = "emotion_recogniser"
-SAMPLE_COLUMNS = ("input",)
 
 
 class TrainState(NamedTuple):
@@ -71,6 +62,7 @@ class Setup(NamedTuple):
         objective: Weights of the losses.
         optimizer: Of the network.
         normalisation: Of the images.
+        has_global_statistics: Whether the batch norms see the whole batch, or each device's part.
         axis_name: Mapped axis whose devices hold parts of a batch; None without one.
     """
 
@@ -78,12 +70,15 @@ class Setup(NamedTuple):
     objective: Objective
     optimizer: optax.GradientTransformationExtraArgs
     normalisation: Normalisation = Normalisation()
+    has_global_statistics: bool = True
     axis_name: str | None = BATCH_AXIS
 
 
 def init_state(setup: Setup, parameters: dict[str, Parameters], *, num_classes: int) -> TrainState:
     """State at step 0, with all classes of the same weight."""
-    trained, _ = separate(setup.networks.network, parameters["network"])
+    trained, _ = separate_all(
+        {"network": setup.networks.network}, {"network": parameters["network"]}
+    )
     return TrainState(
         parameters=parameters,
         optimizer_state=setup.optimizer.init(trained),
@@ -119,43 +114,45 @@ def train_step(setup: Setup, state: TrainState, batch: ImageBatch) -> tuple[Trai
     Returns:
         The new state and the metrics, float32 scalars averaged over the devices.
     """
-    definition, objective = setup.networks.network, setup.objective
+    objective = setup.objective
     images = normalised(batch.image, setup.normalisation)
-    statistics = batch_statistics(batch.weight, axis_name=setup.axis_name)
+    words = word_vectors(setup.networks, state.parameters)
     present = (batch.weight > 0).astype(jnp.float32)
     weight = expression_weights(setup, present[:, None] * batch.target, state.class_weights)
-    trained, rest = separate(definition, state.parameters["network"])
 
-    def loss(trained: Parameters) -> tuple[jax.Array, tuple[Parameters, Metrics]]:
-        network = nnx.merge(definition, trained, rest)
-        prediction = network(images, word_vectors(setup.networks, state.parameters), statistics)
-        categorical = distribution_loss(prediction.logits, batch.target, weight)
+    def loss(networks: dict[str, Any], statistics: BatchStatistics) -> tuple[jax.Array, Metrics]:
+        logits, affect = networks["network"](images, words, statistics)
+        categorical = distribution_loss(logits, batch.target, weight)
         total = objective.expression_weight * categorical
         metrics = {
             "categorical": categorical,
-            "categorical_accuracy": accuracy(
-                prediction.logits, batch.expression_label, batch.weight
-            ),
+            "categorical_accuracy": accuracy(logits, batch.expression_label, batch.weight),
         }
-        if prediction.affect is not None:
+        if affect is not None:
             continuous = concordance_loss(
-                prediction.affect, batch.affect, batch.weight, axis_name=setup.axis_name
+                affect, batch.affect, batch.weight, axis_name=setup.axis_name
             )
             total += objective.affect_weight * continuous
             metrics["continuous"] = continuous
-        return total, (running_averages(network), metrics)
+        return total, metrics
 
-    gradient, (rest, metrics) = jax.grad(loss, has_aux=True)(trained)
-    gradient = average_over_devices(gradient, setup.axis_name)
-    change, optimizer_state = setup.optimizer.update(
-        gradient, state.optimizer_state, trained, steps_per_epoch=batch.steps_per_epoch[0]
+    learned = updated(
+        {"network": setup.networks.network},
+        setup.optimizer,
+        {"network": state.parameters["network"]},
+        state.optimizer_state,
+        loss,
+        example_weight=batch.weight,
+        steps_per_epoch=batch.steps_per_epoch[0],
+        axis_name=setup.axis_name,
+        has_global_statistics=setup.has_global_statistics,
     )
-    changed: Any = optax.apply_updates(trained, change)
-    parameters = state.parameters | {"network": together(definition, changed, rest)}
     state = state._replace(
-        parameters=parameters, optimizer_state=optimizer_state, step=state.step + 1
+        parameters=state.parameters | learned.weights,
+        optimizer_state=learned.optimizer_state,
+        step=state.step + 1,
     )
-    return state, average_over_devices(metrics, setup.axis_name)
+    return state, learned.metrics
 
 
 def word_vectors(networks: Definitions, parameters: Mapping[str, Parameters]) -> jax.Array | None:
@@ -203,8 +200,3 @@ def features(
     """The image feature, `[N, F]`; arguments as of `predict`."""
     network = nnx.merge(networks.network, parameters["network"])
     return network.features(normalised(images, normalisation))
-
-
-def sample_step(batch: ImageBatch) -> dict[str, Any]:
-    """The augmented images, float32 `[N, S, S, channels]` in [0, 1]."""
-    return {"input": to_unit_range(batch.image)}

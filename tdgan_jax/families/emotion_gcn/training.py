@@ -9,24 +9,27 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.image_feed import ImageBatch
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.errors import UsageError
 from tdgan_jax.families.emotion_gcn.label_graph import beginning
 from tdgan_jax.families.emotion_gcn.networks import EmotionGCN, make_emotion_gcn, split_networks
 from tdgan_jax.families.emotion_gcn.step import (
     RECOGNISER,
-    SAMPLE_COLUMNS,
     Objective,
     Setup,
     TrainState,
     eval_step,
     init_state,
-    sample_step,
     train_step,
 )
 from tdgan_jax.families.family import Names, Training, set_configured_execution
-from tdgan_jax.families.image_feeds import normalisation_of
-from tdgan_jax.steps.optimisers import OptimizerSettings, make_optimizer
-from tdgan_jax.steps.schedules import Schedule, check_schedule, scheduled_rate
+from tdgan_jax.families.image_training import (
+    INPUT_COLUMN,
+    check_start_weights,
+    configured_optimizer,
+    has_global_statistics,
+    input_images,
+    normalisation_of,
+)
 from tdgan_jax.torch_weights.densenet import read_imagenet_densenet
 
 
@@ -51,14 +54,11 @@ def check_given_weights(config: Config) -> None:
         UsageError: If the backbone is none of torchvision's.
         UserError: Names the missing file.
     """
-    given = config.training.imagenet_weights
-    if given and config.model.backbone != "densenet":
+    if config.training.start_weights and config.model.backbone != "densenet":
         raise UsageError(
-            "training.imagenet_weights is for model.backbone=densenet; a BReG-NeXt begins from "
-            "scratch"
+            "training.start_weights is for model.backbone=densenet; a BReG-NeXt begins from scratch"
         )
-    if given and not Path(given).is_file():
-        raise UserError(f"training.imagenet_weights: there is no file {given}")
+    check_start_weights(config)
 
 
 def with_imagenet_weights(path: Path, state: TrainState, load: Any) -> TrainState:
@@ -90,21 +90,17 @@ def emotion_gcn_training(config: Config, names: Names) -> Training:
         UsageError: If a value of the configuration is impossible.
     """
     num_expressions = len(names.expressions)
-    given = config.training.imagenet_weights
+    given = config.training.start_weights
     make = partial(networks_of, config, num_expressions=num_expressions)
     shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
     networks, _ = split_networks(shapes)
     set_configured_execution(config, shapes)
-    schedule = Schedule(**config.schedule.to_dict())
-    check_schedule(schedule)
     setup = Setup(
-        networks=split_networks(shapes)[0],
+        networks=networks,
         objective=Objective(config.loss.expression_weight, config.loss.affect_weight),
-        optimizer=make_optimizer(
-            OptimizerSettings(**config.optimizer.to_dict()),
-            scheduled_rate(schedule, epochs=config.training.epochs),
-        ),
+        optimizer=configured_optimizer(config, epochs=config.training.epochs),
         normalisation=normalisation_of(config),
+        has_global_statistics=has_global_statistics(config),
     )
 
     def initialise(key: jax.Array) -> TrainState:
@@ -117,7 +113,7 @@ def emotion_gcn_training(config: Config, names: Names) -> Training:
 
     def sample(parameters: Any, batch: ImageBatch, key: jax.Array) -> dict[str, jax.Array]:
         del parameters, key
-        return sample_step(batch)
+        return {INPUT_COLUMN: input_images(batch)}
 
     return Training(
         recognisers=(RECOGNISER,),
@@ -126,7 +122,7 @@ def emotion_gcn_training(config: Config, names: Names) -> Training:
         updates_due=lambda *_: (),
         train_step=step,
         eval_step=partial(eval_step, networks, setup.normalisation),
-        sample_columns=SAMPLE_COLUMNS,
+        sample_columns=(INPUT_COLUMN,),
         sample_step=sample,
         shown_losses=("categorical", "continuous"),
         with_given_weights=partial(with_imagenet_weights, Path(given)) if given else None,

@@ -25,9 +25,10 @@ from tdgan_jax.families.classifier.step import (
 from tdgan_jax.families.classifier.training import check_options, classifier_networks
 from tdgan_jax.losses import cross_entropy_loss
 from tdgan_jax.networks.normalisation import Normalisation
+from tdgan_jax.steps.learning import scheduled_rate
 from tdgan_jax.steps.optimisers import OptimizerSettings, make_optimizer
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
-from tdgan_jax.steps.schedules import Schedule, scheduled_rate
+from tdgan_jax.steps.schedules import Schedule
 
 CONFIG = "configs/classifier_synthetic.py:tiny"
 WEIGHTED = Objective(label_smoothing=0.1, class_weighting_exponent=1.0)

@@ -179,8 +179,8 @@ def test_options_that_are_unknown():
         config.update_from_flattened_dict({field: value})
         with pytest.raises(UsageError, match=message):
             emotion_gcn_training(config, Names((), NAMES))
-    given = ["training.imagenet_weights=densenet121.pth"]
-    with pytest.raises(UserError, match="there is no file densenet121.pth"):
+    given = ["training.start_weights=densenet121.pth"]
+    with pytest.raises(UserError, match="there is no file or folder densenet121.pth"):
         check_given_weights(load_config(CONFIG, given))
     with pytest.raises(UsageError, match="is for model.backbone=densenet"):
         check_given_weights(load_config(CONFIG, [*given, "model.backbone=bregnext"]))
@@ -189,7 +189,7 @@ def test_options_that_are_unknown():
 def test_a_run_begins_with_the_weights_of_torchvision(tmp_path):
     torch = pytest.importorskip("torch", reason="torchvision's files need PyTorch")
     path = tmp_path / "densenet.pth"
-    config = load_config(CONFIG, [f"training.imagenet_weights={path}"])
+    config = load_config(CONFIG, [f"training.start_weights={path}"])
     training = emotion_gcn_training(config, Names((), NAMES))
     assert training.with_given_weights is not None
     colour = load_config(CONFIG, ["model.image_channels=3"])

@@ -18,9 +18,10 @@ from tdgan_jax.families.emotion_gcn.step import (
 )
 from tdgan_jax.families.emotion_gcn.weights import torch_from_emotion_gcn
 from tdgan_jax.networks.normalisation import Normalisation
+from tdgan_jax.steps.learning import scheduled_rate
 from tdgan_jax.steps.optimisers import OptimizerSettings, make_optimizer
 from tdgan_jax.steps.parallel import make_mesh, parallel_train_step, replicate, shard_batch
-from tdgan_jax.steps.schedules import Schedule, scheduled_rate
+from tdgan_jax.steps.schedules import Schedule
 from tests import golden_emotion_gcn as golden
 from tests.families.emotion_gcn.emotion_networks import (
     NUM_EXPRESSIONS,
