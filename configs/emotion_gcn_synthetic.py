@@ -7,7 +7,7 @@ Variants: "" Emotion-GCN with the embedded word vectors, "random_vectors" with v
 nothing, "multi_task" linear layers in the graph's place, "single_task" the expressions alone,
 "tiny" for tests. The drawn valence and arousal and the embedded word vectors come from the same
 ratings, so that "random_vectors" is what tells whether the graph is worth anything. A small
-DenseNet at 48x48 pixels from scratch; about ten minutes on two cores. Not yet measured.
+DenseNet at 64x64 pixels from scratch; about ten minutes on two cores. Not yet measured.
 """
 
 from ml_collections import ConfigDict
@@ -31,15 +31,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.mean = (0.5,)
     config.data.deviation = (0.25,)
     config.data.augmentations = (
+        ConfigDict({"kind": "pad_crop", "padding_px": 4}),
         ConfigDict({"kind": "flip"}),
-        ConfigDict(
-            {
-                "kind": "affine",
-                "rotation_degrees": 12.0,
-                "translation": 0.08,
-                "scale": (0.88, 1.12),
-            }
-        ),
     )
     config.model.image_channels = 1
     if variant == "tiny":
@@ -48,16 +41,17 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.validation_fraction = 0.2
         shrink_to_tiny(config)
         return config
-    config.model.image_size_px = 48
-    config.model.block_layers = (4, 4, 4)
-    config.model.growth_rate = 12
-    config.model.initial_channels = 24
+    config.model.image_size_px = 64
+    config.model.block_layers = (3, 3, 3)
+    config.model.growth_rate = 16
+    config.model.initial_channels = 32
     config.model.graph_channels = 128
-    config.training.epochs = 20
+    config.training.epochs = 14
     config.training.batch_size = 32
-    config.schedule.kind = "cosine"
-    config.schedule.learning_rate = 0.02
-    config.schedule.warmup_epochs = 1.0
+    # Faster than the paper's momentum on a few thousand images.
+    config.optimizer.kind = "adamw"
+    config.schedule.kind = "one_cycle"
+    config.schedule.learning_rate = 3e-3
     config.log.every_steps = 20
     config.log.samples_every_steps = 400
     if variant:
