@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 
 from tdgan_jax.families.titles import recogniser_title
-from tdgan_jax.files import read_json
 from tdgan_jax.reports import page
 from tdgan_jax.reports.affect_figures import answers_figure, circumplex_figure
 from tdgan_jax.reports.measurement_figures import share_figure
@@ -20,6 +19,7 @@ from tdgan_jax.runs.folder import (
     RunFiles,
     recognisers,
 )
+from tdgan_jax.runs.small_files import read_if_there
 
 DIMENSIONS = ("valence", "arousal")
 FIGURES = {
@@ -88,10 +88,9 @@ def _rows(run_name: str, result: Mapping[str, Any] | None) -> list[list[str]]:
 
 
 def _drawn(index: int, run_name: str, run: RunFiles) -> list[str]:
-    path = run.path / PICTURES_FOLDER / AFFECT_FILE
-    if not path.is_file():
+    known = read_if_there(run.path / PICTURES_FOLDER / AFFECT_FILE, "affect")
+    if known is None:
         return []
-    known = read_json(path)
     prefix = f"{escape(run_name)}: " if run_name else ""
     names = known["expression_names"]
     cards = [
@@ -122,9 +121,8 @@ def _drawn(index: int, run_name: str, run: RunFiles) -> list[str]:
 
 
 def _graph_card(index: int, run_name: str, run: RunFiles) -> str:
-    path = run.path / BEGINNING_FILE
-    known = read_json(path) if path.is_file() else {}
-    if "adjacency" not in known:
+    known = read_if_there(run.path / BEGINNING_FILE, "beginning") or {}
+    if not known.keys() >= {"adjacency", "nodes", "correlations_of"}:
         return ""
     title = f"Graph between labels, from: {known['correlations_of']}"
     nodes = known["nodes"]
