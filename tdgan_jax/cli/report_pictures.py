@@ -112,7 +112,7 @@ def _affect(run: SelectedRun, examples: Examples, answers: Answers) -> dict[str,
     return {
         "expression_names": list(run.expression_names),
         "expressions": examples.expressions[chosen].tolist(),
-        "labels": [[None if np.isnan(value) else value for value in row] for row in labels],
+        "labelled": [[None if np.isnan(value) else value for value in row] for row in labels],
         "answers": answers.affect[chosen].round(4).tolist(),
     }
 

@@ -101,13 +101,13 @@ def _drawn(index: int, run_name: str, run: RunFiles) -> list[str]:
                 f"circumplex-{index}",
                 known["answers"],
                 known["expressions"],
-                known["labels"],
+                known["labelled"],
                 "Valence and arousal of test images, as the model answers",
             ),
         )
     ]
     for column, dimension in enumerate(DIMENSIONS):
-        labels, answers = ([row[column] for row in known[key]] for key in ("labels", "answers"))
+        labels, answers = ([row[column] for row in known[key]] for key in ("labelled", "answers"))
         if any(label is not None for label in labels):
             figure = answers_figure(
                 f"{dimension}-{index}",

@@ -198,10 +198,10 @@ _FEATURES = _object(
     people={"type": ["array", "null"]},
 )
 _SHOWN_AFFECT = _object(
-    ("expression_names", "expressions", "labels", "answers"),
+    ("expression_names", "expressions", "labelled", "answers"),
     expression_names=_TEXTS,
     expressions={"type": "array", "items": {"type": "integer"}},
-    labels=_rows(_NUMBER_OR_NONE, 2),
+    labelled=_rows(_NUMBER_OR_NONE, 2),
     answers=_rows(_NUMBER, 2),
 )
 _BEGINNING = _object(nodes=_TEXTS, adjacency=_rows(_SHARE), correlations_of=_TEXT)

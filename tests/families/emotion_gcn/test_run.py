@@ -214,7 +214,7 @@ def test_the_report_shows_figures_circumplex_and_graph(trained, directory, capsy
     command = ["report", str(trained.folder), "--pictures", "--data-dir", str(directory)]
     assert main([*command, "--quiet"]) == 0
     drawn = read_json(trained.folder / "pictures" / "affect.json")
-    assert len(drawn["answers"]) == len(drawn["labels"]) == 45
+    assert len(drawn["answers"]) == len(drawn["labelled"]) == 45
     html = (trained.folder / "report.html").read_text()
     for shown in ("Valence and arousal", "Concordance (CCC)", "circumplex-0", "graph-0"):
         assert shown in html
