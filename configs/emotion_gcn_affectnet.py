@@ -5,7 +5,7 @@ for Facial Expression Recognition", FG 2021, arXiv:2106.03487; the figure is the
 the owner's validation images, which also chose its epoch (`evaluation.selection="test"`; here a
 part of the training images chooses).
 
-    tdgan-jax prepare affectnet --config 7 --source PATH
+    tdgan-jax prepare affectnet --config 7_level --source PATH
     python launch.py --config configs/emotion_gcn_affectnet.py \
         --config.training.start_weights=densenet121.pth \
         --config.graph.word_vectors=glove.6B.300d.txt
@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = new_config("emotion_gcn")
     config.name = "emotion_gcn_affectnet"
     config.data.expressions.dataset = "affectnet"
-    config.data.expressions.builder_config = "7"
+    config.data.expressions.builder_config = "7_level"  # eyes on a level, as the program turns them
     config.loss.class_weights = "rarest"
     config.log.every_steps = 100
     config.log.samples_every_steps = 5000

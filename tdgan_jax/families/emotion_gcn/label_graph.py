@@ -1,8 +1,11 @@
 """What a training takes from its training examples: the graph's edges, word vectors, class weights.
 
-from tdgan_jax.families.emotion_gcn.label_graph import adjacency_of
-graph = adjacency_of(examples, "labels")  # of examples of any dataset with both kinds of labels
-graph.correlations, graph.adjacency
+The graph of any prepared dataset with both kinds of labels:
+
+    builder = open_dataset("synthetic_faces", "64_affect", None)  # tdgan_jax.data.builders
+    examples = load_examples(builder, "train", lambda image: image)  # tdgan_jax.data.examples
+    graph = adjacency_of(examples, "labels")
+    graph.nodes, graph.correlations, graph.adjacency
 """
 
 from functools import partial

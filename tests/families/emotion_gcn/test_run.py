@@ -27,6 +27,7 @@ from tdgan_jax.inference.records import FaceRecord
 from tdgan_jax.preparation.preparing import prepare_dataset
 from tdgan_jax.probing.probed_features import probed_features
 from tdgan_jax.processes.stopping import Interrupted
+from tdgan_jax.reports.report import write_report
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.training import loop
 from tdgan_jax.training.loop import complete_run
@@ -221,6 +222,13 @@ def test_the_report_shows_figures_circumplex_and_graph(trained, directory, capsy
     capsys.readouterr()
     assert main(["evaluate", str(trained.folder), "--quiet"]) == 0
     assert "emotion_recogniser: valence concordance" in capsys.readouterr().out
+
+
+def test_runs_side_by_side_have_their_figures_and_graphs_each(trained, tmp_path):
+    html = write_report(list(trained), tmp_path / "both.html").read_text()
+    assert html.count("Graph between labels, from: labels") >= 2
+    for name in ("Valence", "Arousal"):
+        assert html.count(f"{name}<span") == 2
 
 
 def test_the_feature_is_probed(trained):
