@@ -11,6 +11,7 @@ import pytest
 from tdgan_jax.configuration import flatten, load_config, to_json
 from tdgan_jax.data.builders import known_datasets
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.emotion_gcn.networks import make_emotion_gcn
 from tdgan_jax.families.fields import default_fields, impossible_value, new_config
 from tdgan_jax.families.ifgan.networks import make_ifgan
 from tdgan_jax.families.ifgan.objective import Objective
@@ -32,6 +33,12 @@ VARIANTS = {
     "classifier_fer2013": ("", "tiny", "cpu"),
     "recogniser_ferplus": ("", "tiny", "continued", "votes"),
     "classifier_synthetic": ("", "tiny", "long", "ablations"),
+    "emotion_gcn_synthetic": ("", "multi_task", "single_task", "random_vectors", "tiny"),
+    "emotion_gcn_affectnet": (
+        *("", "multi_task", "single_task", "tiny"),
+        *("bregnext", "bregnext_multi_task", "bregnext_single_task"),
+    ),
+    "emotion_gcn_affwild2": ("", "bregnext", "multi_task", "single_task", "tiny"),
     "tdgan_image_folder": ("", "tiny", "cpu"),
     "tdgan_yale": ("", "tiny", "probes"),
     "classifier_yale": ("", "tiny", "probes"),
@@ -61,6 +68,7 @@ IFGAN_PAPER = {
     "ifgan_mmi": "75.48",
     "ifgan_raf": "88.33",
 }
+PAPERS = TDGAN_PAPER | IFGAN_PAPER | {"emotion_gcn_affectnet": "66.46"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -180,6 +188,18 @@ def test_ensembles_and_ma_net_have_the_specifications_values(name):
     assert config.model.image_size_px == {"esr": 96, "ma_net": 224}[system]
     assert config.loss.diversity == "released" and config.data.class_cap == 5000
     assert config.training.start_weights == ""
+
+
+def test_emotion_gcns_fields_are_those_of_its_networks_and_the_released_program():
+    config = new_config("emotion_gcn")
+    defaults = inspect.signature(make_emotion_gcn).parameters
+    made = ("num_expressions", "adjacency", "word_vectors", "rngs")
+    assert config.model.to_dict() == {
+        name: defaults[name].default for name in defaults if name not in made
+    }
+    sizes = (config.training.batch_size, config.training.epochs, config.schedule.learning_rate)
+    assert sizes == (35, 10, 0.001)
+    assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 0.001)
 
 
 def test_the_readme_lists_every_configuration():

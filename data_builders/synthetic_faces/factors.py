@@ -27,6 +27,20 @@ PROTOTYPES: dict[str, dict[int, float]] = {
     "surprise": {1: 1.0, 2: 1.0, 5: 0.9, 26: 1.0},
 }
 
+# Pleasure and arousal of the state that an expression shows, in [-1, 1]: where it stands in the
+# circle of Russell 1980, "A Circumplex Model of Affect". The numbers are the mean ratings of
+# Russell and Mehrabian 1977, "Evidence for a Three-Factor Theory of Emotions", Table 4 (angry,
+# disgusted, fearful, happy, sad, surprised); neutral is the origin.
+AFFECT: dict[str, tuple[float, float]] = {
+    "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happiness": (0.81, 0.51),
+    "neutral": (0.0, 0.0),
+    "sadness": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+}
+
 # Units that come along with some people and at some times: unit -> (probability, amplitude).
 COMPANIONS: dict[str, dict[int, tuple[float, float]]] = {
     "anger": {10: (0.25, 0.4), 25: (0.2, 0.5), 17: (0.3, 0.6)},
@@ -263,6 +277,19 @@ def sample_expression(identity: int, name: str, sample: int) -> Expression:
         units[unit] = float(min(max(amplitude, spontaneous), 1.15))
     asymmetry = style.asymmetry + _clipped_normal(rng, 0.0, 0.04)
     return Expression(name, intensity, asymmetry, units)
+
+
+def affect(expression: Expression) -> tuple[float, float]:
+    """Valence and arousal of an expression: its place in the circle times its intensity.
+
+    Args:
+        expression: what the face does.
+
+    Returns:
+        Both in [-1, 1].
+    """
+    valence, arousal = AFFECT[expression.name]
+    return valence * expression.intensity, arousal * expression.intensity
 
 
 def sample_nuisance(identity: int, name: str, sample: int) -> Nuisance:

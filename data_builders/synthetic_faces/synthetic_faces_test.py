@@ -163,6 +163,15 @@ def test_expression_strength_is_zero_only_for_neutral():
                 assert factors.MIN_INTENSITY <= expression.intensity <= 1.0
 
 
+def test_affect_is_the_expressions_place_times_its_intensity():
+    assert set(factors.AFFECT) == set(PROTOTYPES)
+    assert factors.affect(sample_expression(0, "neutral", 0)) == (0, 0)
+    happy = sample_expression(0, "happiness", 0)
+    assert factors.affect(happy) == (0.81 * happy.intensity, 0.51 * happy.intensity)
+    values = np.array([factors.affect(sample_expression(*p)) for p in pictures("test")])
+    assert np.abs(values).max() < 0.82 and (values.min(axis=0) < -0.2).all()
+
+
 def test_factor_vector_holds_every_factor_by_name():
     picture = Picture(85, "fear", 2)
     values = dict(zip(FACTOR_NAMES, picture_factors(picture).tolist(), strict=True))
@@ -286,7 +295,7 @@ def test_a_dead_worker_is_an_error(monkeypatch):
         next(workers.draw_split("test", 64, num_workers=1))
 
 
-@pytest.mark.parametrize("config", ["128", "64"])
+@pytest.mark.parametrize("config", ["128", "64", "64_affect"])
 def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
     small = {
         name: Split(split.identities[:2], min(1, split.images_per_expression))
@@ -305,7 +314,7 @@ def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
     assert info.metadata["factor_names"] == list(FACTOR_NAMES)
     assert builder.info.citation and "factors" in builder.info.description
     builder.download_and_prepare()
-    size = int(config)
+    size, has_affect = int(config.partition("_")[0]), config.endswith("affect")
     sources: Any = builder.as_data_source()
     for split, source in sources.items():
         assert len(source) == 14
@@ -313,6 +322,7 @@ def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
         for example in source:
             assert set(example) == {
                 *("image", "expression", "identity", "subject", "file", "factors"),
+                *(("affect",) if has_affect else ()),
             }
             assert example["image"].shape == (size, size, 1)
             assert example["image"].dtype == np.uint8
@@ -323,6 +333,9 @@ def test_builder_follows_the_data_contract(tmp_path, monkeypatch, config):
             picture = Picture(int(example["identity"]), expression, 0)
             np.testing.assert_array_equal(example["image"][..., 0], draw_picture(picture, size))
             np.testing.assert_array_equal(example["factors"], picture_factors(picture))
+            if has_affect:
+                expected = factors.affect(sample_expression(*picture))
+                np.testing.assert_allclose(example["affect"], expected, rtol=1e-6)
             seen.add((picture.identity, expression))
         assert len(seen) == 14
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.cli.affect_lines import affect_lines
 from tdgan_jax.printing import print_text
 
 
@@ -118,6 +119,7 @@ def remarks(figures: dict[str, dict[str, Any]], config: dict[str, Any]) -> list[
                 f"{interval['num_units']} {interval['unit']}s, {interval['num_resamples']} "
                 "resamples)"
             )
+        lines += [f"{name}: {line}" for line in affect_lines(values)]
     selection = config.get("evaluation", {}).get("selection")
     optimistic = ", which is optimistic on that split" if selection == "test" else ""
     lines.append(f"parameters chosen on: {selection}{optimistic}")

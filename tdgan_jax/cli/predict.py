@@ -70,6 +70,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "annotated video into a file that ends in .mp4, .mov or .mkv",
     )
     parser.add_argument(
+        "--curves",
+        type=Path,
+        metavar="O.png",
+        help="of one video: draw valence and arousal over time, a line a track, for a model that "
+        "knows them; a file that ends in .png, .svg or .pdf",
+    )
+    parser.add_argument(
         "--every", type=positive, default=1, metavar="N", help="every N-th frame of videos"
     )
     parser.add_argument(
@@ -121,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuses what must not be written, as far as that is known before anything is read."""
-    from tdgan_jax.inference import inputs, outputs, rows
+    from tdgan_jax.inference import affect_curves, inputs, outputs, rows
     from tdgan_jax.inference.annotated_video import CONTAINERS
 
     named = [argument for argument in args.pictures if argument != inputs.STDIN]
@@ -130,10 +137,17 @@ def _check_outputs(args: argparse.Namespace) -> None:
         outputs.check_no_input(args.out, (), model=args.model)
         if args.out.exists():
             collections.deque(_noted(inputs.named_files(named, ()), args.out, outputs.ReadFiles()))
+    is_one_video = len(args.pictures) == 1 and inputs.is_video(Path(args.pictures[0]))
+    if args.curves is not None:
+        suffixes = affect_curves.SUFFIXES
+        outputs.check_file(args.curves, suffixes, "--curves", overwrite=args.overwrite)
+        outputs.check_no_input(args.curves, named, model=args.model)
+        if not is_one_video:
+            raise UsageError(f"--curves {printable(args.curves)} takes one video")
     if args.annotate is None:
         return
     if _is_annotated_video(args):
-        if len(args.pictures) != 1 or not inputs.is_video(Path(args.pictures[0])):
+        if not is_one_video:
             raise UsageError(
                 f"--annotate {printable(args.annotate)} takes one video; of several videos or "
                 "pictures, give the name of a folder"
@@ -166,11 +180,14 @@ def _noted(
 def _predict(args: argparse.Namespace) -> collections.Counter[str]:
     """Goes through all pictures and counts them by status."""
     from tdgan_jax.inference import inputs, outputs, recognition, records, rows
+    from tdgan_jax.inference.affect_curves import check_knows_affect, curves_file
 
     with _detector_warming_up(args):
         model = open_model(args)
         if args.leave_out:
             model = model.without(*args.leave_out)
+        if args.curves is not None:
+            check_knows_affect(model)
     read = outputs.ReadFiles()
     listed = listed_paths(sys.stdin.buffer) if inputs.STDIN in args.pictures else ()
     files = _noted(inputs.named_files(args.pictures, listed), args.out, read)
@@ -191,8 +208,11 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
         )
         write = stack.enter_context(rows.row_writer(args.out, model.expression_names))
         draw = stack.enter_context(_annotations(args, model.expression_names, read))
+        curves = stack.enter_context(curves_file(args.curves)) if args.curves else None
         for result in finished:
             counts[result.status] += 1
+            if curves is not None:
+                curves.add(result.records)
             write([records.row_of(record, model.expression_names) for record in result.records])
             draw(result)
     return counts

@@ -1,8 +1,9 @@
 """Pictures for a report that take the trained model and its test images to draw.
 
 They stand in `pictures/` of the run folder: `features.json` (places of the test images in both
-feature spaces), `errors.json` (the most confident errors, with their images) and
-`interpolation.png`. Nothing of it leaves the folder but in its report.
+feature spaces), `errors.json` (the most confident errors, with their images), `affect.json`
+(valence and arousal, where the model knows them) and `interpolation.png`. Nothing of it leaves the
+folder but in its report.
 """
 
 import base64
@@ -18,7 +19,14 @@ from tdgan_jax.data.examples import Examples
 from tdgan_jax.exchange.selected_runs import SelectedRun
 from tdgan_jax.families.recogniser import probabilities_of
 from tdgan_jax.files import write_json
-from tdgan_jax.runs.folder import ERRORS_FILE, FEATURES_FILE, INTERPOLATION_FILE, PICTURES_FOLDER
+from tdgan_jax.runs.folder import (
+    AFFECT_FILE,
+    ERRORS_FILE,
+    FEATURES_FILE,
+    INTERPOLATION_FILE,
+    PICTURES_FOLDER,
+)
+from tdgan_jax.steps.state import Answers
 
 NUM_ERRORS = 12
 NUM_FRAMES = 9
@@ -52,29 +60,36 @@ def draw_pictures(
     examples = shared_classes(examples, run.expression_names).examples
     pictures = folder / PICTURES_FOLDER
     say("errors")
-    write_json(pictures / ERRORS_FILE, _errors(run, examples))
+    answers = _answers(run, examples)
+    write_json(pictures / ERRORS_FILE, _errors(run, examples, answers))
+    if answers.affect is not None:
+        write_json(pictures / AFFECT_FILE, _affect(run, examples, answers))
     say("maps of the features")
     write_json(pictures / FEATURES_FILE, _features(run, examples))
     say("interpolation")
     _interpolation(folder, examples, pictures / INTERPOLATION_FILE)
 
 
-def _errors(run: SelectedRun, examples: Examples) -> dict[str, Any]:
+def _answers(run: SelectedRun, examples: Examples) -> Answers:
+    """Those of the first recogniser."""
     from tdgan_jax.evaluation.recognition import predict_answers
-    from tdgan_jax.probing.feature_maps import confident_errors
 
-    recogniser = run.program.training.recognisers[0]
-    answers = predict_answers(
+    return predict_answers(
         run.program.eval_step,
         run.program.training.recognisers,
         run.parameters,
         examples,
         batch_size=run.config.evaluation.batch_size,
         mesh=run.program.mesh,
-    )[recogniser]
+    )[run.program.training.recognisers[0]]
+
+
+def _errors(run: SelectedRun, examples: Examples, answers: Answers) -> dict[str, Any]:
+    from tdgan_jax.probing.feature_maps import confident_errors
+
     probabilities = probabilities_of(answers)
     return {
-        "recogniser": recogniser,
+        "recogniser": run.program.training.recognisers[0],
         "errors": [
             {
                 "file": str(examples.files[error.position]),
@@ -85,6 +100,20 @@ def _errors(run: SelectedRun, examples: Examples) -> dict[str, Any]:
             }
             for error in confident_errors(examples.expressions, probabilities, NUM_ERRORS)
         ],
+    }
+
+
+def _affect(run: SelectedRun, examples: Examples, answers: Answers) -> dict[str, Any]:
+    from tdgan_jax.data.image_feed import affects
+    from tdgan_jax.probing.feature_maps import spread_positions
+
+    chosen = spread_positions(len(examples.files))
+    labels = affects(examples)[chosen].round(4).tolist()
+    return {
+        "expression_names": list(run.expression_names),
+        "expressions": examples.expressions[chosen].tolist(),
+        "labelled": [[None if np.isnan(value) else value for value in row] for row in labels],
+        "answers": answers.affect[chosen].round(4).tolist(),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tdgan_jax.cli.affect_lines import affect_lines
 from tdgan_jax.cli.interruption import sigterm_cleans_up
 from tdgan_jax.errors import UsageError
 from tdgan_jax.printing import print_text
@@ -161,6 +162,7 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
     named = recognisers(result)
     for name, figures in named.items():
         lines.append(_accuracy_line(name, f"{figures['accuracy']:.3f}{_interval(figures)}"))
+        lines += [f"  {line}" for line in affect_lines(figures)]
     for name, accuracy in result.get("yardsticks", {}).items():
         lines.append(_accuracy_line(name, f"{accuracy:.3f}"))
     return "\n".join([*lines, *_warnings(named), f"report: {workdir / 'report.html'}"])

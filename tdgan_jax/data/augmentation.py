@@ -164,7 +164,7 @@ class Group(NamedTuple):
 
 
 class Mixup(NamedTuple):
-    """Images and label distributions mixed in pairs (Zhang et al. 2017, arXiv:1710.09412).
+    """Images and what is labelled, mixed in pairs (Zhang et al. 2017, arXiv:1710.09412).
 
     Attributes:
         kind: Names it.

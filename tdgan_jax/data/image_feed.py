@@ -148,12 +148,13 @@ class ImageFeed(NamedTuple):
         examples = self.expressions
         shown, targets = shown_examples(self, epoch), self._targets(epoch)
         steps, mixup = self.steps_per_epoch, mixup_of(self.augmentations)
+        known_affects = affects(examples)
 
         def assemble(places: np.ndarray) -> ImageBatch:
             size = self.batch_size
             of_batch = shown[padded_rows(places, size)]
             own = of_batch[rows]
-            images, target = self._images(epoch, own), targets[own]
+            images, target, affect = self._images(epoch, own), targets[own], known_affects[own]
             if mixup is not None:
                 draw = draw_mixup(
                     mixup,
@@ -166,13 +167,16 @@ class ImageFeed(NamedTuple):
                 partners, share = of_batch[draw.partners[rows]], draw.share[rows]
                 images = mixed(images, self._images(epoch, partners), share)
                 target = mixed(target, targets[partners], share)
+                # Beside an unknown one it is unknown, unless the image stays as it is.
+                both = mixed(affect, known_affects[partners], share)
+                affect = np.where(share[:, None] < 1, both, affect)
             return ImageBatch(
                 image=images,
                 expression_label=np.where(
                     target.sum(axis=1) > 0, target.argmax(axis=1), UNLABELLED
                 ).astype(np.int32),
                 target=target,
-                affect=affects(examples)[own],
+                affect=affect,
                 weight=padded_weight(len(places), size)[rows],
                 position=np.arange(size, dtype=np.int32)[rows],
                 epoch=np.full(len(own), epoch, np.int32),

@@ -80,6 +80,7 @@ def import_weights(
         stems=family.stems,
         prefixes=family.prefixes,
         optional=family.optional,
+        readers=family.readers,
         say=notes.append,
     )
     found = family.find_architecture(state_dicts)
@@ -152,6 +153,11 @@ def _description_of(
     normalisation = family.normalisation if is_coloured else Normalisation()
     if normalisation.channel_order == "bgr":
         assumptions.append("the network sees blue, green, red, as in the released program")
+    if normalisation._replace(channel_order="rgb") != Normalisation():
+        assumptions.append(
+            f"images in [0, 1] are normalised with the mean {normalisation.mean} and the "
+            f"deviation {normalisation.deviation}, as by the released program"
+        )
     description = ModelDescription(
         family=family_name,
         architecture=found.architecture,

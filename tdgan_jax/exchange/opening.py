@@ -1,6 +1,7 @@
 """Opens whatever a user calls a model: a run folder, an export, an imported folder."""
 
 from pathlib import Path
+from typing import Any
 
 from jax.sharding import Mesh
 
@@ -88,7 +89,7 @@ def check_same_architecture(
         "num_identities": found.num_identities,
     }
     for field in sorted((said.keys() | seen.keys()) - {*found.untold, *found.rounded}):
-        if said.get(field) != seen.get(field):
+        if _as_in_json(said.get(field)) != _as_in_json(seen.get(field)):
             raise UserError(
                 f"{folder / MODEL_FILE} does not fit the weights beside it: {field} is "
                 f"{said.get(field)!r} there and {seen.get(field)!r} in the weights"
@@ -99,3 +100,7 @@ def check_same_architecture(
             f"{folder / MODEL_FILE} does not fit the weights beside it: identity_names has "
             f"{len(names)} names there for {found.num_identities} people in the weights"
         )
+
+
+def _as_in_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

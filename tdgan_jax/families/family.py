@@ -62,6 +62,18 @@ class Stage(NamedTuple):
     epochs: int
 
 
+class Beginning(NamedTuple):
+    """What the training examples say before anything is learned from them.
+
+    Attributes:
+        change: `state -> state`, both on the host: puts it into the state of a new run.
+        record: The same for people, as JSON.
+    """
+
+    change: Callable[[Any], Any]
+    record: dict[str, Any]
+
+
 class Training(NamedTuple):
     """The functions of one system for the loop, all of them for one device's part of a batch.
 
@@ -82,6 +94,8 @@ class Training(NamedTuple):
             not change.
         with_given_weights: `(state, load) -> state`, both on the host: puts weights of the user's
             into the state of a new run; `load` opens a model on disk. None without such.
+        beginning: What a new run takes from its training examples, which the checkpoints then
+            hold; called before the run's folder is made. None: nothing.
     """
 
     recognisers: tuple[str, ...]
@@ -96,6 +110,7 @@ class Training(NamedTuple):
     stages: tuple[Stage, ...] = ()
     begin_stage: Callable[[Any, int, Tree], Any] | None = None
     with_given_weights: "Callable[[Any, Callable[[Path], StoredModel]], Any] | None" = None
+    beginning: "Callable[[Examples], Beginning] | None" = None
 
 
 class Family(NamedTuple):

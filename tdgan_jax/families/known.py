@@ -6,7 +6,7 @@ A new system is its folder, its name and its case here.
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.family import Family
 
-NAMES = ("tdgan", "ifgan", "classifier", "esr", "ma_net")
+NAMES = ("tdgan", "ifgan", "classifier", "esr", "ma_net", "emotion_gcn")
 
 
 def family_named(name: object) -> Family:
@@ -29,6 +29,8 @@ def family_named(name: object) -> Family:
             from tdgan_jax.families.esr.family import ESR as family
         case "ma_net":
             from tdgan_jax.families.ma_net.family import MA_NET as family
+        case "emotion_gcn":
+            from tdgan_jax.families.emotion_gcn.family import EMOTION_GCN as family
         case _:
             raise UserError(
                 f"there is no system of the family {name!r}; this version knows {', '.join(NAMES)}"

@@ -138,6 +138,7 @@ class StoredFamily(NamedTuple):
         test_transform: How its paper or released program tests, see `Preprocessing`.
         normalisation: What becomes of images there.
         suffix: Of the files in PyTorch's format.
+        readers: Network name to what reads its own file of an import, where that is no state dict.
     """
 
     stems: Mapping[str, str]
@@ -154,6 +155,7 @@ class StoredFamily(NamedTuple):
     test_transform: str = "resize"
     normalisation: Normalisation = Normalisation()
     suffix: str = ".pkl"
+    readers: Mapping[str, Callable[[Path], StateDict]] = {}
 
 
 def differences(

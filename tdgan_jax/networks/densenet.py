@@ -41,6 +41,19 @@ def densenet_map_size(image_size_px: int, num_blocks: int) -> int:
     return after_stem // 2 ** (num_blocks - 1)
 
 
+def check_image_size(image_size_px: int, num_blocks: int) -> None:
+    """Refuses images of which nothing is left after the last block.
+
+    Raises:
+        ValueError: Says which size is enough.
+    """
+    if num_blocks and densenet_map_size(image_size_px, num_blocks) < 1:
+        raise ValueError(
+            f"image_size_px must be at least {4 * 2 ** (num_blocks - 1) - 3} for a DenseNet of "
+            f"{num_blocks} blocks, got {image_size_px}"
+        )
+
+
 def convolution(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, rngs: nnx.Rngs
 ) -> nnx.Conv:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from tdgan_jax.files import write_atomically
 from tdgan_jax.reports import page
+from tdgan_jax.reports.affect_sections import affect_section
 from tdgan_jax.reports.comparison_sections import comparison_section
 from tdgan_jax.reports.confusion_sections import confusion_section
 from tdgan_jax.reports.cross_validation_sections import cross_validation_section
@@ -142,9 +143,12 @@ def _run_sections(runs: Mapping[str, RunFiles], *, joined: bool) -> Sections:
     """The sections of runs; `joined` leaves out what the section on all folds shows better."""
     faces_html = average_faces_section(runs)
     average_faces = [("average-faces", "Average faces", faces_html)] if faces_html else []
+    affect_html = affect_section(runs)
+    affect = [("affect", "Valence and arousal", affect_html)] if affect_html else []
     confusion = [] if joined else [("confusion", "Confusion", confusion_section(runs))]
     return [
         ("results", "Results", results_section(runs, warn=not joined)),
+        *affect,
         ("accuracy", "Accuracy over the epochs", accuracy_section(runs)),
         ("losses", "Losses", losses_section(runs)),
         *confusion,

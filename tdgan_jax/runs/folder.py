@@ -1,9 +1,10 @@
 """The files of a run folder other than its checkpoints: their names, reading and safe writing.
 
 A run holds `config.json` (resolved), `environment.json`, `metrics.jsonl`, `samples/*.png`,
-`result.json` and `report.html`; a cross-validation holds `fold_0/ ... fold_9/`, each a run folder,
-`config.json`, `environment.json`, `cross_validation.json` and `report.html`. Whole files are
-replaced atomically: a reader sees the old or the new content, never a part.
+`result.json`, `report.html` and, of some systems, `beginning.json`; a cross-validation holds
+`fold_0/ ... fold_9/`, each a run folder, `config.json`, `environment.json`,
+`cross_validation.json` and `report.html`. Whole files are replaced atomically: a reader sees the
+old or the new content, never a part.
 
 One line of `metrics.jsonl` is one logged step::
 
@@ -40,6 +41,7 @@ ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.jsonl"
 MAX_LOG_BYTES = 1 << 30
 RESULT_FILE = "result.json"
+BEGINNING_FILE = "beginning.json"  # what a system took from the training examples
 CROSS_VALIDATION_FILE = "cross_validation.json"
 REPORT_FILE = "report.html"
 DISENTANGLEMENT_FILE = "disentanglement.json"
@@ -47,6 +49,7 @@ PICTURES_FOLDER = "pictures"  # drawn from the trained model for the report: the
 FEATURES_FILE = "features.json"
 ERRORS_FILE = "errors.json"
 INTERPOLATION_FILE = "interpolation.png"
+AFFECT_FILE = "affect.json"  # of models that know valence and arousal
 SAMPLES_FOLDER = "samples"
 AVERAGE_FACES_SHEET = "average_faces.png"  # a picture that the feed of IF-GAN gives
 CHECKPOINTS_FOLDER = "checkpoints"

@@ -21,6 +21,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _SHARE_OR_NONE = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 _NUMBER = {"type": "number"}
+_NUMBER_OR_NONE = {"type": ["number", "null"]}
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 
@@ -33,7 +34,16 @@ def _each(schema: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": schema}
 
 
-_COUNTS_OF_CLASSES = {"type": "array", "items": {"type": "array", "items": _COUNT}}
+def _rows(item: Any, length: int | None = None) -> dict[str, Any]:
+    """Of a matrix, whose rows may have to have a length."""
+    row = {"type": "array", "items": item}
+    return {
+        "type": "array",
+        "items": row if length is None else row | {"minItems": length, "maxItems": length},
+    }
+
+
+_COUNTS_OF_CLASSES = _rows(_COUNT)
 _INTERVAL = _object(
     ("low", "high", "confidence", "unit", "num_units", "num_resamples"),
     low=_NUMBER,
@@ -42,6 +52,14 @@ _INTERVAL = _object(
     unit=_TEXT,
     num_units=_COUNT,
     num_resamples=_COUNT,
+)
+_INTERVAL_OR_NONE = {"anyOf": [{"type": "null"}, _INTERVAL]}
+_FIGURES_OF_AFFECT = ("ccc", "rmse", "pearson", "sign_agreement")
+_AFFECT = _object(
+    (*_FIGURES_OF_AFFECT, "num_examples"),
+    num_examples=_COUNT,
+    **{name: _NUMBER_OR_NONE for name in _FIGURES_OF_AFFECT},
+    **{f"{name}_interval": _INTERVAL_OR_NONE for name in _FIGURES_OF_AFFECT},
 )
 _FIGURES = _object(
     ("accuracy",),
@@ -70,10 +88,10 @@ _FIGURES = _object(
             num_examples=_COUNT,
         )
     ),
-    accuracy_interval={"anyOf": [{"type": "null"}, _INTERVAL]},
+    accuracy_interval=_INTERVAL_OR_NONE,
     per_subject=_each({"type": "array"}),
     left_out=_each(_TEXTS),
-    affect=_each(_each({"type": ["number", "null"]})),
+    affect=_each(_AFFECT),
 )
 # Whatever holds an accuracy is a recogniser's figures, under any name.
 _RECOGNISER = {
@@ -174,16 +192,19 @@ _ERRORS = _object(
 )
 _FEATURES = _object(
     ("maps", "expression_names", "expressions"),
-    maps=_each(
-        {
-            "type": "array",
-            "items": {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},
-        }
-    ),
+    maps=_each(_rows(_NUMBER, 2)),
     expression_names=_TEXTS,
     expressions={"type": "array", "items": {"type": "integer"}},
     people={"type": ["array", "null"]},
 )
+_SHOWN_AFFECT = _object(
+    ("expression_names", "expressions", "labelled", "answers"),
+    expression_names=_TEXTS,
+    expressions={"type": "array", "items": {"type": "integer"}},
+    labelled=_rows(_NUMBER_OR_NONE, 2),
+    answers=_rows(_NUMBER, 2),
+)
+_BEGINNING = _object(nodes=_TEXTS, adjacency=_rows(_SHARE), correlations_of=_TEXT)
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "config": {"type": "object"},
     "environment": _ENVIRONMENT,
@@ -197,6 +218,8 @@ _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "record": _RECORD,
     "errors": _ERRORS,
     "features": _FEATURES,
+    "affect": _SHOWN_AFFECT,
+    "beginning": _BEGINNING,
     "disentanglement": {"type": "object"},
 }
 

@@ -82,17 +82,17 @@ def average_over_devices(tree: Any, axis_name: str | None) -> Any:
 
 
 def separate(definition: nnx.GraphDef, tree: Parameters) -> tuple[Parameters, Parameters]:
-    """Divides a network's tree into what is trained and the running averages."""
-    _, weights, averages = nnx.split(nnx.merge(definition, tree), nnx.Param, nnx.BatchStat)
+    """Divides a network's tree into what is trained and the rest: running averages, constants."""
+    _, weights, averages = nnx.split(nnx.merge(definition, tree), nnx.Param, ...)
     return nnx.to_pure_dict(weights), nnx.to_pure_dict(averages)
 
 
 def together(definition: nnx.GraphDef, weights: Parameters, averages: Parameters) -> Parameters:
-    """One tree of weights and running averages, the inverse of `separate`."""
+    """One tree of weights and the rest, the inverse of `separate`."""
     _, tree = nnx.split(nnx.merge(definition, weights, averages))
     return nnx.to_pure_dict(tree)
 
 
 def running_averages(network: nnx.Module) -> Parameters:
-    """The running averages of a network's batch norms as they stand now."""
-    return nnx.to_pure_dict(nnx.state(network, nnx.BatchStat))
+    """The running averages of a network's batch norms, and its constants, as they stand now."""
+    return nnx.to_pure_dict(nnx.state(network, nnx.Not(nnx.Param)))

@@ -5,6 +5,7 @@ Source: spec Emotion-GCN 2.5.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from tdgan_jax.torch_weights.state_files import read_state_dict
 FEATURES = "features."  # where torchvision keeps all but the classifier
 # `denselayer1.norm.1.weight`, as files from before torchvision 0.3 have it.
 OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+LAYER_KEY = r"denseblock(\d+)\.denselayer(\d+)\.conv1\.weight"
 
 
 def densenet_table(parameters: Parameters) -> list[Entry]:
@@ -106,7 +108,7 @@ def imagenet_densenet(state_dict: StateDict, template: Parameters, *, source: st
         raise UserError(
             f"{source} holds no {FEATURES}conv0.weight for 3 channels: no DenseNet of torchvision"
         )
-    found, wanted = _block_layers(features), tuple(map(len, template["blocks"].values()))
+    found, wanted = layer_counts(features, LAYER_KEY), tuple(map(len, template["blocks"].values()))
     if found != wanted:
         raise UserError(
             f"{source} holds a DenseNet with blocks of {found} layers, the configuration names "
@@ -117,11 +119,59 @@ def imagenet_densenet(state_dict: StateDict, template: Parameters, *, source: st
     return densenet_from_torch(features | {"conv0.weight": kernel}, template, source=source)
 
 
-def _block_layers(features: StateDict) -> tuple[int, ...]:
-    """Number of layers of each block."""
-    counts: dict[int, int] = {}
-    for key in features:
-        if found := re.match(r"denseblock(\d+)\.denselayer(\d+)\.conv1\.weight$", key):
-            block, layer = map(int, found.groups())
-            counts[block] = max(counts.get(block, 0), layer)
-    return tuple(counts[block] for block in sorted(counts))
+def densenet_sizes(weights: StateDict, *, source: str) -> dict[str, Any]:
+    """The arguments of a `DenseNet` that shapes tell.
+
+    Args:
+        weights: State dict of its features, without `FEATURES`.
+        source: What the weights should be of, for messages.
+
+    Raises:
+        UserError: If a deciding tensor is missing or impossible.
+    """
+    stem = deciding_tensor(weights, "conv0.weight", 4, source=source)
+    first = "denseblock1.denselayer1"
+    bottleneck, growth_rate = (
+        deciding_tensor(weights, f"{first}.conv{i}.weight", 4, source=source).shape[0]
+        for i in (1, 2)
+    )
+    if bottleneck % growth_rate:
+        raise UserError(
+            f"{first} has {bottleneck} channels inside and adds {growth_rate}: no DenseNet"
+        )
+    return {
+        "image_channels": stem.shape[1],
+        "block_layers": layer_counts(weights, LAYER_KEY),
+        "growth_rate": growth_rate,
+        "initial_channels": stem.shape[0],
+        "bottleneck_factor": bottleneck // growth_rate,
+    }
+
+
+def layer_counts(weights: StateDict, pattern: str) -> tuple[int, ...]:
+    """How many layers each group has, by a pattern of keys with the group's and layer's number."""
+    members: dict[int, set[int]] = {}
+    for key in weights:
+        if found := re.fullmatch(pattern, key):
+            group, layer = map(int, found.groups())
+            members.setdefault(group, set()).add(layer)
+    return tuple(len(members[group]) for group in sorted(members))
+
+
+def deciding_tensor(weights: StateDict, key: str, rank: int, *, source: str) -> np.ndarray:
+    """A tensor that tells an architecture.
+
+    Args:
+        weights: The state dict.
+        key: Its key.
+        rank: Its number of dimensions.
+        source: What the weights should be of.
+
+    Raises:
+        UserError: If it is missing or of another rank.
+    """
+    value = weights.get(key)
+    if value is None or value.ndim != rank or not value.size:
+        found = f"no {key}" if value is None else f"{key} of the shape {value.shape}"
+        raise UserError(f"these are not the weights of {source}: there is {found}")
+    return value

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,17 @@ GENERATOR_FILE = "generator.onnx"
 
 
 def write_onnx_network(
-    network: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    output: str | Sequence[str],
+    path: Path,
 ) -> None:
     """Writes one network whose inputs share a free batch.
 
     Args:
         network: Takes one input, or two and any number of further ones as `*rest`.
         inputs: Examples of the inputs by name; at least two rows each.
-        output: Name of the output.
+        output: Name of the output, or of each of several.
         path: The file.
     """
     batch = torch.export.Dim("batch")
@@ -35,7 +38,7 @@ def write_onnx_network(
             tuple(inputs.values()),
             path,
             input_names=list(inputs),
-            output_names=[output],
+            output_names=[output] if isinstance(output, str) else list(output),
             dynamic_shapes=dynamic_shapes,
             dynamo=True,
             external_data=False,
@@ -67,7 +70,13 @@ def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     Returns:
         The output.
     """
+    return next(iter(run_onnx_outputs(path, inputs).values()))
+
+
+def run_onnx_outputs(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As `run_onnx`, for all outputs by their names."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, dict(inputs))[0])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, map(np.asarray, session.run(None, dict(inputs))), strict=True))

@@ -12,6 +12,7 @@ was trained on several devices is left out.
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ml_dtypes  # noqa: F401  makes numpy know bfloat16, which safetensors may hold
@@ -45,6 +46,7 @@ def read_networks(
     stems: Mapping[str, str],
     prefixes: Mapping[str, str],
     optional: Collection[str] = (),
+    readers: Mapping[str, Callable[[Path], StateDict]] = MappingProxyType({}),
     say: Say = _say_nothing,
 ) -> Mapping[str, StateDict]:
     """Reads the state dicts of all networks.
@@ -54,6 +56,7 @@ def read_networks(
         stems: Network name to the stem of its own file.
         prefixes: Network name to its module prefix in a file for all.
         optional: Networks that a model need not have.
+        readers: Network name to what reads its own file; `read_state_dict` where there is none.
         say: As of `read_state_dict`.
 
     Returns:
@@ -74,7 +77,7 @@ def read_networks(
         raise UserError(f"{source} holds {' and '.join(p.name for p in twice[0])}; keep one")
     absent = [name for name, paths in own.items() if not paths and name not in optional]
     if not absent:
-        return {name: read(paths[0]) for name, paths in own.items() if paths}
+        return {name: readers.get(name, read)(paths[0]) for name, paths in own.items() if paths}
     if len(files) == 1 and not any(own.values()):
         return _divided(files[0], prefixes, optional, read)
     missing = ", ".join(f"{stems[name]}.pkl" for name in absent)

@@ -145,9 +145,13 @@ def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[An
         check_same_data(remembered, progress)
         state, restored = checkpoints.restore_latest(state)
         progress |= restored
-    elif program.training.with_given_weights:
-        load = partial(open_model, mesh=program.mesh)
-        state = program.training.with_given_weights(jax.device_get(state), load)
+    elif program.training.with_given_weights or run.beginning:
+        state = jax.device_get(state)
+        if program.training.with_given_weights:
+            load = partial(open_model, mesh=program.mesh)
+            state = program.training.with_given_weights(state, load)
+        if run.beginning is not None:
+            state = run.beginning.change(state)
         state = replicate(state, program.mesh)
     return state, progress
 

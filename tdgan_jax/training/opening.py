@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from tdgan_jax.configuration import Config, to_json
 from tdgan_jax.exchange.selected_runs import read_config
+from tdgan_jax.families.family import Beginning
 from tdgan_jax.families.known import family_named
 from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.files import write_json
@@ -22,6 +23,7 @@ from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import write_report
 from tdgan_jax.runs.checkpoints import Checkpoints, check_place, folder_bytes, state_bytes
 from tdgan_jax.runs.folder import (
+    BEGINNING_FILE,
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
@@ -47,12 +49,14 @@ class Run(NamedTuple):
         workdir: The run folder, which is there.
         data: What it reads.
         program: Its compiled functions.
+        beginning: What a new run takes from its training examples; None: nothing, or it goes on.
     """
 
     config: Config
     workdir: Path
     data: TrainingData
     program: Program
+    beginning: Beginning | None = None
 
     @property
     def mesh(self) -> Mesh:
@@ -96,23 +100,31 @@ def open_run(
     mesh = make_mesh()
     check_batch_size(config.training.batch_size, mesh)
     connect(mesh)
-    if Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None:
+    is_new = Checkpoints(workdir / CHECKPOINTS_FOLDER, read_only=True).latest_step() is None
+    if is_new:
         check = family_named(config.family).check_given_weights
         all_or_none(partial(check, config, read_config))
     # The others read what the feed of process 0 has kept.
-    run = in_turn(lambda: _open_run(config, workdir, mesh, program, folds_after_it))
+    run = in_turn(lambda: _open_run(config, workdir, mesh, program, folds_after_it, is_new))
     check_same_content(run.data.fingerprint)
     check_shared(workdir)
     return run
 
 
 def _open_run(
-    config: Config, workdir: Path, mesh: Mesh, program: Program | None, folds_after_it: int
+    config: Config,
+    workdir: Path,
+    mesh: Mesh,
+    program: Program | None,
+    folds_after_it: int,
+    is_new: bool,
 ) -> Run:
     data = load_training_data(config, cache=workdir)
     if program is None or not program.fits(data.names):
         program = make_program(config, mesh, data.names)
-    run = Run(config, workdir, data, program)
+    begin = program.training.beginning
+    beginning = begin(data.feed.expressions) if begin and is_new else None
+    run = Run(config, workdir, data, program, beginning)
     if not is_first():
         return run
     state = jax.eval_shape(program.init_state, jax.random.key(0))
@@ -132,6 +144,8 @@ def describe_run(run: Run) -> None:
     check_same_config(run.config, run.workdir)
     write_json(run.workdir / CONFIG_FILE, to_json(run.config))
     write_json(run.workdir / ENVIRONMENT_FILE, environment(list(run.mesh.devices.flat)))
+    if run.beginning is not None:
+        write_json(run.workdir / BEGINNING_FILE, run.beginning.record)
     for name, (tiles, titles) in run.data.feed.pictures().items():
         save_png(sample_grid(tiles, titles=titles), run.workdir / f"{name}.png")
 

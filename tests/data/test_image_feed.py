@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tdgan_jax.data.augmentation import Mixup
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.data.image_feed import (
     TARGETS,
@@ -124,3 +125,21 @@ def test_quadrants_of_valence_and_arousal_are_capped_alike():
     assert found.num_examples == len(set(shown_examples(found, 0).tolist())) == 4
     with pytest.raises(UserError, match="none of quadrant 0"):
         check_image_feed(feed(sampling="capped_quadrants", cap=1))
+
+
+def test_mixup_mixes_what_is_labelled_too():
+    known = [[0.5, -0.5], [1, 0], [-1, 0.25], [0, 0], [0.75, 1], [np.nan, np.nan]]
+    examples = rated(
+        affect=np.array(known, np.float32),
+        images=[np.full((2, 2, 1), 50 * i, np.uint8) for i in range(len(ROWS))],
+    )
+    options = {"image_size_px": 2, "batch_size": 6, "seed": 0}
+    plain, both = (
+        next(ImageFeed(examples, augmentations=changes, **options).batches(0))
+        for changes in ((), (Mixup(alpha=1.0, probability=0.7),))
+    )
+    is_mixed = (both.image != plain.image).any(axis=(1, 2, 3))
+    assert is_mixed.any() and not is_mixed.all()
+    np.testing.assert_array_equal(both.affect[~is_mixed], plain.affect[~is_mixed])
+    of_mixed = both.affect[is_mixed]
+    assert np.nanmax(np.abs(of_mixed)) <= 1 and not np.isin(of_mixed, known).all()

@@ -123,7 +123,7 @@ def statistics_of(x):
 
 def test_a_dense_layer():
     pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.families.emotion_gcn import twin
+    from tdgan_jax.torch_weights import densenet_torch as twin
 
     layer = randomised(lambda rngs: DenseLayer(5, 3, 2, rngs=rngs))
     table = []
@@ -140,7 +140,7 @@ def test_a_dense_layer():
 
 def test_a_transition_which_pools_before_it_convolves():
     pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.families.emotion_gcn import twin
+    from tdgan_jax.torch_weights import densenet_torch as twin
 
     transition = randomised(lambda rngs: Transition(6, rngs=rngs))
     table = batch_norm_table("norm", ("norm",))
@@ -154,8 +154,8 @@ def test_a_transition_which_pools_before_it_convolves():
 @pytest.mark.parametrize("size", [32, 45])
 def test_the_network_in_both_modes_with_gradients_and_averages(size):
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
-    from tdgan_jax.families.emotion_gcn.twin import DenseNetFeatures
-    from tdgan_jax.families.emotion_gcn.twin import average_features as twin_average
+    from tdgan_jax.torch_weights.densenet_torch import DenseNetFeatures
+    from tdgan_jax.torch_weights.densenet_torch import average_features as twin_average
 
     network = randomised(lambda rngs: DenseNet(image_channels=1, rngs=rngs, **SIZES))
     theirs = DenseNetFeatures(**SIZES, image_channels=1)

@@ -10,6 +10,7 @@ from tdgan_jax.families.classifier.weights import FILE_STEMS
 from tdgan_jax.families.stored import FoundArchitecture
 from tdgan_jax.networks.inception import ENCODER_STRIDE, fitting_multiplier
 from tdgan_jax.networks.resnet import DEPTHS, STEMS
+from tdgan_jax.torch_weights.densenet import densenet_sizes
 from tdgan_jax.torch_weights.mapping import StateDict
 
 # What the shapes do not tell, with the value that is assumed.
@@ -21,7 +22,12 @@ OF_RESNET: Mapping[str, Any] = {
     "resnet_stem": "7x7",
     "squeeze_reduction": 0,
 }
-RESNET_IMAGE_SIZE_PX = 224  # the weights of a residual network fit any
+OF_DENSENET: Mapping[str, Any] = {
+    "densenet_block_layers": (6, 12, 24, 16),
+    "densenet_growth_rate": 32,
+    "densenet_initial_channels": 64,
+}
+POOLED_IMAGE_SIZE_PX = 224  # the weights of a network that pools its features fit any
 
 
 def classifier_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
@@ -35,6 +41,8 @@ def classifier_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchit
     """
     if "conv1.weight" in state_dicts["expression_encoder"]:
         return _resnet(state_dicts)
+    if "conv0.weight" in state_dicts["expression_encoder"]:
+        return _densenet(state_dicts)
     return _inception(state_dicts)
 
 
@@ -70,10 +78,10 @@ def _inception(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
         "num_inception_blocks": len({match[1] for match in blocks if match}),
     }
     return FoundArchitecture(
-        {**USUAL, **OF_RESNET, **architecture},
+        {**USUAL, **OF_RESNET, **OF_DENSENET, **architecture},
         num_expressions=_shape(state_dicts, "expression_head", "fc3.weight", 2)[0],
         num_identities=0,
-        untold=(*USUAL, *OF_RESNET),
+        untold=(*USUAL, *OF_RESNET, *OF_DENSENET),
         rounded=("width_multiplier",),
     )
 
@@ -100,7 +108,7 @@ def _resnet(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
         reduction = channels // hidden
     architecture = {
         "encoder": "resnet",
-        "image_size_px": RESNET_IMAGE_SIZE_PX,
+        "image_size_px": POOLED_IMAGE_SIZE_PX,
         "image_channels": stem[1],
         "resnet_depth": depths[0],
         "resnet_width": stem[0],
@@ -108,9 +116,27 @@ def _resnet(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
         "squeeze_reduction": reduction,
     }
     return FoundArchitecture(
-        {**USUAL, **OF_INCEPTION, **architecture},
+        {**USUAL, **OF_INCEPTION, **OF_DENSENET, **architecture},
         num_expressions=_shape(state_dicts, "expression_head", "fc.weight", 2)[0],
         num_identities=0,
-        untold=(*USUAL, *OF_INCEPTION, "image_size_px"),
+        untold=(*USUAL, *OF_INCEPTION, *OF_DENSENET, "image_size_px"),
         rounded=("squeeze_reduction",),
+    )
+
+
+def _densenet(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
+    sizes = densenet_sizes(state_dicts["expression_encoder"], source="a plain classifier")
+    del sizes["bottleneck_factor"]  # always 4; others are seen when the weights are mapped
+    architecture = {
+        "encoder": "densenet",
+        "image_size_px": POOLED_IMAGE_SIZE_PX,
+        "image_channels": sizes.pop("image_channels"),
+        **{f"densenet_{name}": value for name, value in sizes.items()},
+    }
+    return FoundArchitecture(
+        {**USUAL, **OF_INCEPTION, **OF_RESNET, **architecture},
+        num_expressions=_shape(state_dicts, "expression_head", "fc.weight", 2)[0],
+        num_identities=0,
+        untold=(*USUAL, *OF_INCEPTION, *OF_RESNET, "image_size_px"),
+        rounded=(),
     )

@@ -12,6 +12,8 @@ LIMITS: Limits = {
     "model.resnet_depth": (1, 101),  # of those that `networks.resnet` knows
     "model.resnet_width": (1, 1024),
     "model.squeeze_reduction": (0, 1024),
+    "model.densenet_growth_rate": (1, 256),
+    "model.densenet_initial_channels": (1, 1024),
     "training.parameter_average_decay": (0, 0.999999),
     "loss.label_smoothing": (0, 0.99),
     "loss.class_weighting_exponent": (0, 10),
@@ -23,7 +25,7 @@ def classifier_config() -> Config:
     config = general_fields()
 
     config.model = ConfigDict()
-    config.model.encoder = "inception"  # TDGAN's; or "resnet"
+    config.model.encoder = "inception"  # TDGAN's; or "resnet" or "densenet"
     config.model.image_size_px = 128
     config.model.image_channels = 1  # 1: gray, 3: colour
     config.model.dropout_rate = 0.5  # of the head
@@ -35,6 +37,9 @@ def classifier_config() -> Config:
     config.model.squeeze_reduction = (
         0  # squeeze-and-excitation: channels over hidden units; 0: none
     )
+    config.model.densenet_block_layers = (6, 12, 24, 16)  # of "densenet": here that of 121 layers
+    config.model.densenet_growth_rate = 32
+    config.model.densenet_initial_channels = 64
 
     config.data = image_data_fields()
 
@@ -74,6 +79,9 @@ def shrink_to_tiny(config: Config) -> None:
     config.model.num_inception_blocks = 1
     config.model.resnet_depth = 10
     config.model.resnet_width = 4
+    config.model.densenet_block_layers = (1, 2)
+    config.model.densenet_growth_rate = 4
+    config.model.densenet_initial_channels = 8
     config.training.epochs = 2
     config.training.batch_size = 4
     log_of_tiny(config)

@@ -1,21 +1,30 @@
 """The plain classifier: an encoder and a head.
 
-The encoder is TDGAN's expression encoder (the papers' "CNN-base", spec TDGAN 2.2 and 2.4) or a
-residual network. Images are `[N, S, S, channels]`, in [0, 1] or normalised as the caller wants.
+The encoder is TDGAN's expression encoder (the papers' "CNN-base", spec TDGAN 2.2 and 2.4), a
+residual network or a densely connected one. Images are `[N, S, S, channels]`, in [0, 1] or
+normalised as the caller wants.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchStatistics
+from tdgan_jax.networks.densenet import (
+    DEPTHS,
+    DenseNet,
+    average_features,
+    check_image_size,
+    densenet_channels,
+)
 from tdgan_jax.networks.inception import Encoder, Head, make_encoder, make_head
 from tdgan_jax.networks.layers import per_example_dropout, uniform_fan_in
 from tdgan_jax.networks.resnet import ResNet
 from tdgan_jax.steps.state import split
 
-ENCODERS = ("inception", "resnet")
+ENCODERS = ("inception", "resnet", "densenet")
 
 
 class LinearHead(nnx.Module):
@@ -35,7 +44,7 @@ class LinearHead(nnx.Module):
 class Classifier(NamedTuple):
     """The two networks, by the names that they have in TDGAN."""
 
-    expression_encoder: Encoder | ResNet
+    expression_encoder: Encoder | ResNet | DenseNet
     expression_head: Head | LinearHead
 
 
@@ -47,9 +56,11 @@ class Definitions(NamedTuple):
 
 
 def encode(
-    encoder: Encoder | ResNet, images: jax.Array, statistics: BatchStatistics | None = None
+    encoder: Encoder | ResNet | DenseNet,
+    images: jax.Array,
+    statistics: BatchStatistics | None = None,
 ) -> jax.Array:
-    """Features of images: `[N, S/16, S/16, C]` of TDGAN's encoder, `[N, F]` of a residual network.
+    """Features of images: `[N, S/16, S/16, C]` of TDGAN's encoder, `[N, F]` of another one.
 
     Args:
         encoder: The network.
@@ -58,6 +69,8 @@ def encode(
     """
     if isinstance(encoder, ResNet):
         return encoder(images, statistics)
+    if isinstance(encoder, DenseNet):
+        return average_features(encoder(images, statistics))
     return encoder(images)
 
 
@@ -74,6 +87,9 @@ def make_classifier(
     resnet_width: int = 64,
     resnet_stem: str = "7x7",
     squeeze_reduction: int = 0,
+    densenet_block_layers: Sequence[int] = DEPTHS[121],
+    densenet_growth_rate: int = 32,
+    densenet_initial_channels: int = 64,
     rngs: nnx.Rngs,
 ) -> Classifier:
     """Makes both networks.
@@ -90,11 +106,25 @@ def make_classifier(
         resnet_width: Of "resnet": channels of its first stage.
         resnet_stem: Of "resnet": "7x7" or "3x3", see `ResNet`.
         squeeze_reduction: Of "resnet": see `ResidualBlock`.
+        densenet_block_layers: Of "densenet": see `DenseNet`, as for the next two.
+        densenet_growth_rate: See `DenseNet`.
+        densenet_initial_channels: See `DenseNet`.
         rngs: Initialises all parameters.
 
     Raises:
         ValueError: If the encoder is unknown or a size impossible.
     """
+    if encoder == "densenet":
+        return _with_densenet(
+            num_expressions,
+            image_size_px,
+            dropout_rate,
+            rngs,
+            block_layers=densenet_block_layers,
+            growth_rate=densenet_growth_rate,
+            initial_channels=densenet_initial_channels,
+            image_channels=image_channels,
+        )
     if encoder == "resnet":
         network = ResNet(
             depth=resnet_depth,
@@ -126,6 +156,17 @@ def make_classifier(
             rngs=rngs,
         ),
     )
+
+
+def _with_densenet(
+    num_expressions: int, image_size_px: int, dropout_rate: float, rngs: nnx.Rngs, **sizes: Any
+) -> Classifier:
+    network = DenseNet(rngs=rngs, **sizes)
+    check_image_size(image_size_px, len(sizes["block_layers"]))
+    del sizes["image_channels"]
+    num_features = densenet_channels(**sizes)[-1]
+    head = LinearHead(num_features, num_expressions, dropout_rate=dropout_rate, rngs=rngs)
+    return Classifier(network, head)
 
 
 def split_networks(networks: Classifier) -> tuple[Definitions, dict[str, Any]]:

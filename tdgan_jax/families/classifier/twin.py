@@ -1,8 +1,8 @@
 """The plain classifier in PyTorch: image -> logits.
 
-Built of `tdgan_torch` and `resnet_torch`, of which a copy works without this package (the imports
-are to be shortened then). Images are float tensors (batch, channels, size, size) in [0, 1], red
-first.
+Built of `tdgan_torch`, `resnet_torch` and `densenet_torch`, of which copies work without this
+package (the imports are to be shortened then). Images are float tensors (batch, channels, size,
+size) in [0, 1], red first.
 
     classifier = load_classifier("exported")  # made by `tdgan-jax export --format torch`
     probabilities = classifier(images).softmax(dim=1)
@@ -15,8 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tdgan_jax.torch_weights.densenet_torch import DenseNetFeatures, average_features
 from tdgan_jax.torch_weights.resnet_torch import ResNet
 from tdgan_jax.torch_weights.tdgan_torch import Encoder, Head
+
+
+class DenseNetEncoder(DenseNetFeatures):
+    """A DenseNet up to its pooled feature."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Maps images to features (batch, F)."""
+        return average_features(super().forward(image))
 
 
 class LinearHead(nn.Module):
@@ -57,6 +66,14 @@ class Classifier(nn.Module):
                 reduction=sizes["squeeze_reduction"],
             )
             self.head: nn.Module = LinearHead(self.encoder.num_features, num_classes)
+        elif sizes["encoder"] == "densenet":
+            self.encoder = DenseNetEncoder(
+                tuple(sizes["densenet_block_layers"]),
+                sizes["densenet_growth_rate"],
+                sizes["densenet_initial_channels"],
+                image_channels=sizes["image_channels"],
+            )
+            self.head = LinearHead(self.encoder.num_features, num_classes)
         else:
             self.encoder, self.head = _inception(sizes, num_classes)
         self.is_reversed = preprocessing["channel_order"] == "bgr"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tdgan_jax.torch_weights.densenet import densenet_table
 from tdgan_jax.torch_weights.inception import encoder_table, head_table
 from tdgan_jax.torch_weights.mapping import (
     Entry,
@@ -18,13 +19,16 @@ from tdgan_jax.torch_weights.resnet import linear_table, resnet_table, with_coun
 FILE_STEMS = {"expression_encoder": "encoder", "expression_head": "head"}
 # Where each network stands in one file for all.
 MODULE_PREFIXES = {"expression_encoder": "encoder.", "expression_head": "head."}
+# Encoders whose features are pooled, by a part that each of them alone has.
+POOLED = {"stages": resnet_table, "norm5": densenet_table}
 
 
 def _tables(parameters: Mapping[str, Parameters]) -> dict[str, list[Entry]]:
     encoder = parameters["expression_encoder"]
-    if "stages" in encoder:
+    own = next((table for part, table in POOLED.items() if part in encoder), None)
+    if own is not None:
         return {
-            "expression_encoder": resnet_table(encoder),
+            "expression_encoder": own(encoder),
             "expression_head": linear_table("fc", ("fc",)),
         }
     return {

@@ -1,17 +1,18 @@
 """What the state dict of an Emotion-GCN or a baseline tells about its network (spec 2.5)."""
 
-import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.emotion_gcn.graph import ADJACENCY_FORMS
 from tdgan_jax.families.emotion_gcn.networks import NUM_AFFECTS, make_emotion_gcn
 from tdgan_jax.families.stored import FoundArchitecture
+from tdgan_jax.torch_weights.densenet import deciding_tensor, densenet_sizes, layer_counts
 from tdgan_jax.torch_weights.mapping import StateDict
 
+SOURCE = "an Emotion-GCN"
+_tensor = partial(deciding_tensor, source=SOURCE)
 RELEASED_SIZE_PX = {"densenet": 227, "bregnext": 112}  # of AffectNet
 # A key that one of the released models alone has, and where its backbone stands; in this order.
 _MODELS = (
@@ -51,7 +52,7 @@ def emotion_gcn_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchi
     own = {key.removeprefix(prefix): v for key, v in weights.items() if key.startswith(prefix)}
     defaults = dict(make_emotion_gcn.__kwdefaults__ or {})
     usual = {name: defaults[name] for name in (*_OF_DENSENET, *_OF_BREGNEXT, *_OF_GRAPH)}
-    found = _densenet_sizes(own) if backbone == "densenet" else _bregnext_sizes(own)
+    found = densenet_sizes(own, source=SOURCE) if backbone == "densenet" else _bregnext_sizes(own)
     if heads == "emotion_gcn":
         num_expressions = _tensor(weights, "A", 2).shape[0] - NUM_AFFECTS
         word_vector_size, graph_channels = _tensor(weights, "gc1.weight", 2).shape
@@ -74,27 +75,8 @@ def emotion_gcn_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchi
     )
 
 
-def _densenet_sizes(weights: StateDict) -> dict[str, Any]:
-    stem = _tensor(weights, "conv0.weight", 4)
-    first = "denseblock1.denselayer1"
-    bottleneck = _tensor(weights, f"{first}.conv1.weight", 4).shape[0]
-    growth_rate = _tensor(weights, f"{first}.conv2.weight", 4).shape[0]
-    if bottleneck % growth_rate:
-        raise UserError(
-            f"{first} has {bottleneck} channels inside and adds {growth_rate}: no DenseNet"
-        )
-    layers = _counts(weights, r"denseblock(\d+)\.denselayer(\d+)\.conv1\.weight")
-    return {
-        "image_channels": stem.shape[1],
-        "block_layers": layers,
-        "growth_rate": growth_rate,
-        "initial_channels": stem.shape[0],
-        "bottleneck_factor": bottleneck // growth_rate,
-    }
-
-
 def _bregnext_sizes(weights: StateDict) -> dict[str, Any]:
-    layers = _counts(weights, r"_model\.(\d+)\._layer_stack\.(\d+)\._conv0\.weight")
+    layers = layer_counts(weights, r"_model\.(\d+)\._layer_stack\.(\d+)\._conv0\.weight")
     # Between two stages stands a group of the one layer that changes the shape.
     stages = range(0, len(layers), 2)
     if not layers or len(layers) % 2 == 0:
@@ -108,21 +90,3 @@ def _bregnext_sizes(weights: StateDict) -> dict[str, Any]:
         "stage_layers": layers[::2],
         "stage_widths": tuple(widths),
     }
-
-
-def _counts(weights: StateDict, pattern: str) -> tuple[int, ...]:
-    """How many layers each group has, by keys with the group's number and the layer's."""
-    members: dict[int, set[int]] = {}
-    for key in weights:
-        if found := re.fullmatch(pattern, key):
-            group, layer = map(int, found.groups())
-            members.setdefault(group, set()).add(layer)
-    return tuple(len(members[group]) for group in sorted(members))
-
-
-def _tensor(weights: StateDict, key: str, rank: int) -> np.ndarray:
-    value = weights.get(key)
-    if value is None or value.ndim != rank or not value.size:
-        found = f"no {key}" if value is None else f"{key} of the shape {value.shape}"
-        raise UserError(f"these are not the weights of an Emotion-GCN: there is {found}")
-    return value

@@ -28,8 +28,8 @@ from tdgan_jax.networks.densenet import (
     DEPTHS,
     DenseNet,
     average_features,
+    check_image_size,
     densenet_channels,
-    densenet_map_size,
 )
 from tdgan_jax.networks.layers import global_max_pool, uniform_fan_in
 
@@ -251,7 +251,7 @@ def make_emotion_gcn(
         graph_channels=graph_channels,
     )
     if backbone == "densenet":
-        _check_densenet_image(image_size_px, len(block_layers))
+        check_image_size(image_size_px, len(block_layers))
         sizes = {"growth_rate": growth_rate, "initial_channels": initial_channels}
         made = DenseNet(
             block_layers=block_layers,
@@ -307,14 +307,6 @@ def _check_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
-
-
-def _check_densenet_image(image_size_px: int, num_blocks: int) -> None:
-    if num_blocks and densenet_map_size(image_size_px, num_blocks) < 1:
-        raise ValueError(
-            f"image_size_px must be at least {4 * 2 ** (num_blocks - 1) - 3} for a DenseNet of "
-            f"{num_blocks} blocks, got {image_size_px}"
-        )
 
 
 def _check_bregnext_image(image_size_px: int, num_stages: int) -> None:

@@ -28,8 +28,9 @@ from tdgan_jax.torch_weights.state_files import to_tensors
 
 # File of an export that holds each part, without its suffix.
 FILE_STEMS = {"network": "emotion_gcn", "word_vectors": "word_vectors"}
-# Where each part stands in one file for all.
-MODULE_PREFIXES = {name: f"{name}." for name in FILE_STEMS}
+# Where each part stands in one file for all: what is no word vector is the network's, so that a
+# released file is one for all.
+MODULE_PREFIXES = {"word_vectors": "word_vectors.", "network": ""}
 # Where the released program's checkpoints hold the state dict, for `read_state_dict`.
 CHECKPOINT_ENTRY = "model_state_dict"
 
@@ -121,8 +122,15 @@ def emotion_gcn_from_torch(
         Part to tree.
 
     Raises:
-        UserError: As `parameters_from_torch`, and if a row of the adjacency sums to nothing.
+        UserError: As `parameters_from_torch`, and if a row of the adjacency sums to nothing, or
+            the graph has no word vectors.
     """
+    if missing := [name for name in template if name not in state_dicts]:
+        raise UserError(
+            f"there are no {' and '.join(missing)} beside the network, which its graph begins "
+            "with: put the weights into a folder as emotion_gcn.pth (.pkl, .pt, .safetensors) and "
+            "the released program's --emb file as word_vectors.pkl, and import the folder"
+        )
     parameters = {
         name: parameters_from_torch(
             TABLES[name](tree), state_dicts[name], tree, source=FILE_STEMS[name]

@@ -14,6 +14,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.families.emotion_gcn.adjacency import node_names
 from tdgan_jax.files import open_file, reason
 from tdgan_jax.torch_weights.array_files import read_array
+from tdgan_jax.torch_weights.state_files import read_state_dict
 
 # Euclidean length of our own vectors: 300 numbers are then of the size of 0.3.
 VECTOR_LENGTH = 5.0
@@ -205,3 +206,21 @@ def read_released_word_vectors(path: Path, *, num_nodes: int) -> np.ndarray:
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise UserError(f"{path} holds values that are no finite numbers")
     return values.astype(np.float32)
+
+
+def read_imported_word_vectors(path: Path) -> dict[str, np.ndarray]:
+    """Reads the word vectors of an import: an export's own file, or that of `--emb`.
+
+    Returns:
+        A state dict, `{"vectors": [labels, size]}`.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    try:
+        return read_state_dict(path)
+    except UserError:
+        values = read_array(path)
+    if values.ndim != 2 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise UserError(f"{path} holds no array of word vectors, one in each row")
+    return {"vectors": values.astype(np.float32)}

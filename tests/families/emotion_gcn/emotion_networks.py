@@ -84,13 +84,14 @@ def filled_twin(state_dict: dict[str, np.ndarray], heads: str, backbone: str, **
     import torch
 
     from tdgan_jax.families.emotion_gcn import twin
+    from tdgan_jax.torch_weights.densenet_torch import DenseNetFeatures
 
     def chosen(*names):
         return {name: sizes[name] for name in names if name in sizes}
 
     of_bregnext = chosen("stage_layers", "stage_widths")
     if backbone == "densenet":
-        made = twin.DenseNetFeatures(
+        made = DenseNetFeatures(
             **chosen("block_layers", "growth_rate", "initial_channels", "bottleneck_factor")
         )
     else:

@@ -119,7 +119,7 @@ def twin_steps(model: Model, backbone: str, size_px: int, dtype: str) -> Iterato
         before = sums(), running("running_mean"), running("running_var")
         logits, predicted = twin(image, words)
         categorical = torch.nn.functional.cross_entropy(logits, labels, class_weights)
-        continuous = _twin_concordance_loss(predicted.double(), affect)
+        continuous = twin_concordance_loss(predicted.double(), affect)
         after = running("running_mean"), running("running_var")
         optimizer.zero_grad()
         (categorical + continuous).backward()
@@ -140,7 +140,8 @@ def twin_steps(model: Model, backbone: str, size_px: int, dtype: str) -> Iterato
         )
 
 
-def _twin_concordance_loss(predicted, target):
+def twin_concordance_loss(predicted, target):
+    """1 minus the mean concordance, with the released program's denominators."""
     centred = predicted - predicted.mean(0), target - target.mean(0)
     covariance = (centred[0] * centred[1]).mean(0)
     distance = (predicted.mean(0) - target.mean(0)).square()

@@ -1,5 +1,6 @@
 """The released models in evaluation: every golden number of section 9.2, ours and the twins'."""
 
+import pickle
 from functools import cache
 
 import jax
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import tdgan_jax
+from tdgan_jax.exchange.importing import import_weights
+from tdgan_jax.families.emotion_gcn.weights import write_checkpoint
 from tdgan_jax.networks.densenet import max_pool_3x3_stride_2_any_size
 from tests import golden_emotion_gcn as golden
 from tests.families.emotion_gcn.emotion_networks import (
@@ -197,3 +201,20 @@ def test_the_twins(heads, backbone):
     result = result if isinstance(result, tuple) else (result,)
     for theirs, values in zip(result, expected, strict=True):
         np.testing.assert_allclose(theirs[0], values, **AGREEMENT)
+
+
+def test_a_released_checkpoint_gives_the_golden_outputs_through_load(tmp_path):
+    pytest.importorskip("torch", reason="the released files are PyTorch's")
+    model = model_of("emotion_gcn", "bregnext")
+    folder, out = tmp_path / "released", tmp_path / "model"
+    folder.mkdir()
+    write_checkpoint(folder / "emotion_gcn.pth", model.state_dict)
+    (folder / "word_vectors.pkl").write_bytes(pickle.dumps(golden.word_vectors()))
+    description = import_weights(folder, "emotion_gcn", out).description
+    # Pictures that the recorded preprocessing makes the golden images of.
+    mean, deviation, _ = description.preprocessing.normalisation
+    pictures = nhwc(golden.images(112)) * np.float32(deviation) + np.float32(mean)
+    answers = tdgan_jax.load(out).recognise(pictures.astype(np.float32))
+    # The pictures lose a digit on their way to [0, 1] and back.
+    np.testing.assert_allclose(answers.scores[:2], LOGITS["bregnext"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answers.affect, AFFECT["bregnext"], rtol=1e-4, atol=1e-5)
