@@ -11,7 +11,6 @@ from PIL import Image
 from tdgan_jax import api
 from tdgan_jax.cli import report_pictures
 from tdgan_jax.data import examples as examples_module
-from tdgan_jax.evaluation import recognition
 from tdgan_jax.probing import probed_features
 from tdgan_jax.steps.state import Answers
 
@@ -44,12 +43,9 @@ def run():
     )
 
 
-def test_errors_come_with_their_images(run, examples, monkeypatch):
+def test_errors_come_with_their_images(run, examples):
     logits = np.array([[2.0, 0], [0, 2], [0, 3], [0, 2], [0, 5], [0, 2]])
-    monkeypatch.setattr(
-        recognition, "predict_answers", lambda *_, **__: {"classifier": Answers(logits)}
-    )
-    drawn = report_pictures._errors(run, examples)
+    drawn = report_pictures._errors(run, examples, Answers(logits))
     assert drawn["recogniser"] == "classifier"
     assert [error["file"] for error in drawn["errors"]] == ["4.png", "2.png"]
     first = drawn["errors"][0]

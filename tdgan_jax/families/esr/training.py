@@ -89,7 +89,7 @@ def check_options(config: Config) -> None:
         raise unknown_name("training.learns", config.training.learns, LEARNT)
     if config.training.learns == LEARNT[1] and not model.has_affect:
         raise UsageError(
-            "training.learns is 'affect' and model.has_affect false: nothing learns it"
+            "training.learns is 'affect', and model.has_affect is false: nothing learns it"
         )
     if diversity_of(loss) is None:
         return
