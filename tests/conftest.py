@@ -1,6 +1,7 @@
 """Eight fake CPU devices for the whole suite; must be set before jax is imported."""
 
 import contextlib
+import importlib.metadata
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     # A third of the time to compile the tests' small networks, whose run time does not matter.
-    " --xla_backend_optimization_level=0"
-    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    " --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 )
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones know only emitters
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
