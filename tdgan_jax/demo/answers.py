@@ -112,8 +112,9 @@ def video_answer(
     table = _written(results, model, answer / f"{Path(path).stem}.csv")
     records = [record for result in results for record in result.records]
     figure = draw_curves(records, model.expression_names)
-    curves = None if figure is None else answer / f"{Path(path).stem}_curves.png"
+    curves = None
     if figure is not None:
+        curves = answer / f"{Path(path).stem}_curves.png"
         figure.savefig(curves, dpi=130)
     return VideoAnswer(_message_of(results), annotated, curves, table)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Default
 
 from tdgan_jax.demo import answers
 from tdgan_jax.demo.answers import Table
 from tdgan_jax.errors import UserError
 
 # None of them comes from the network.
-THEME = gr.themes.Default(
+THEME = Default(
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
     primary_hue="blue",
@@ -23,13 +24,15 @@ THEME = gr.themes.Default(
 CSS = """
 .gradio-container { max-width: 1100px !important; width: 100% !important; margin: auto; }
 .gradio-container .rows { overflow-x: auto; max-width: 100%; contain: inline-size; }
-.gradio-container .rows table { border: 0 !important; border-collapse: collapse;
+.gradio-container .rows :is(table, thead, tbody, tr) { border: 0 !important; }
+.gradio-container .rows table { border-collapse: collapse;
     font-size: 0.85rem; white-space: nowrap; margin: 0; }
 .gradio-container .rows th, .gradio-container .rows td { padding: 0.25rem 0.6rem;
     text-align: right; border: 0; border-bottom: 1px solid var(--border-color-primary); }
 .gradio-container .rows th:first-child, .gradio-container .rows td:first-child { text-align: left; }
 .message { margin: 0; padding: 0.5rem 0.75rem; border-left: 4px solid var(--color-accent);
     background: var(--background-fill-secondary); overflow-wrap: anywhere; }
+.picture .image-container { padding-top: 2.25rem; }
 #generated img { min-height: 160px; object-fit: contain; }
 """
 _MOST_ROWS = 200  # of a table on the page; the csv has them all
@@ -120,7 +123,7 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             file = gr.File(label="Video", elem_id="video", height=140)
-            every = gr.Slider(1, 30, value=5, step=1, label="Look at every N-th frame")
+            every = gr.Slider(1, 30, value=1, step=1, label="Look at every N-th frame")
             start = gr.Button("Recognise", variant="primary", elem_id="video-start")
         with gr.Column(scale=3, min_width=280):
             message = gr.HTML(elem_id="video-message", visible=False)
@@ -217,6 +220,7 @@ def _picture(label: str, elem_id: str) -> gr.Image:
         visible=False,
         interactive=False,
         buttons=["download", "fullscreen"],
+        elem_classes="picture",
         elem_id=elem_id,
     )
 

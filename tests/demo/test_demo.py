@@ -26,9 +26,6 @@ SECONDS = 60  # to wait for what takes one on an idle machine
 SCRIPT = [sys.executable, "-m", "tests.demo.served"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
-# Not imported here: it leaves open sockets behind, which are errors in this process.
-pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="Gradio is not installed")
-
 
 class Demo:
     """The command in a process, and what it leaves."""
@@ -58,6 +55,9 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    # Not imported here: it leaves open sockets behind, which are errors in this process.
+    if find_spec("gradio") is None:
+        pytest.skip("Gradio is not installed")
     served = Demo(tmp_path_factory.mktemp("served"))
     yield served
     if served.process.poll() is None:
@@ -188,14 +188,14 @@ def test_a_phone_shows_a_table_without_a_sideways_scroll(opened, portrait):
 
 
 def test_a_video_has_curves(opened, tmp_path):
-    clip = write_clip(tmp_path / "talk.mp4", [two_faces(number) for number in range(6)])
+    clip = write_clip(tmp_path / "talk.mp4", [two_faces(number) for number in range(3)])
     page = opened(DESK)
     page.get_by_role("tab", name="Video").click()
     take_whole_pictures(page)
     upload(page, "video", clip)
     page.locator("#video-start").click()
     rows = rows_shown(page, "video-rows")
-    assert [row[1] for row in rows] == ["frame", "0", "5"]
+    assert [row[1] for row in rows] == ["frame", "0", "1", "2"]
     page.locator("#video-curves img").wait_for()
     page.locator("#video-annotated video").wait_for()
 
