@@ -14,6 +14,8 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.printing import printable
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tdgan_jax.api import Model
     from tdgan_jax.inference.recognition import Recognised
     from tdgan_jax.inference.records import Row
@@ -36,10 +38,18 @@ class Table(NamedTuple):
 
 
 class PhotographAnswer(NamedTuple):
-    """A photograph with what was recognised; the message is empty if there is a face."""
+    """A photograph with what was recognised.
+
+    Attributes:
+        message: Empty if there is a face.
+        annotated: The picture with boxes and bars.
+        circumplex: Valence and arousal; None if the model does not know them.
+        table: The rows.
+    """
 
     message: str
     annotated: Path
+    circumplex: Path | None
     table: Table
 
 
@@ -64,6 +74,7 @@ def photograph_answer(path: str, model: "Model", detect: str, folder: Path) -> P
     Raises:
         UserError: If the file cannot be read; the message is that of `predict`.
     """
+    from tdgan_jax.demo.curves import draw_circumplex
     from tdgan_jax.inference.annotation import annotate
 
     if _is_video(path):
@@ -75,7 +86,8 @@ def photograph_answer(path: str, model: "Model", detect: str, folder: Path) -> P
     annotated = answer / f"{Path(path).stem}_seen.png"
     annotate(result.picture.image, result.records, model.expression_names).save(annotated)
     table = _written([result], model, answer / f"{Path(path).stem}.csv")
-    return PhotographAnswer(_message_of([result]), annotated, table)
+    circumplex = _drawn(draw_circumplex(result.records), answer / "circumplex.png")
+    return PhotographAnswer(_message_of([result]), annotated, circumplex, table)
 
 
 def video_answer(
@@ -112,10 +124,7 @@ def video_answer(
     table = _written(results, model, answer / f"{Path(path).stem}.csv")
     records = [record for result in results for record in result.records]
     figure = draw_curves(records, model.expression_names)
-    curves = None
-    if figure is not None:
-        curves = answer / f"{Path(path).stem}_curves.png"
-        figure.savefig(curves, dpi=130)
+    curves = _drawn(figure, answer / f"{Path(path).stem}_curves.png")
     return VideoAnswer(_message_of(results), annotated, curves, table)
 
 
@@ -214,6 +223,13 @@ def _faces(paths: Sequence[str], model: "Model", detect: str) -> list[Any]:
         for path in paths:
             message = message.replace(printable(path), _name(path))
         raise UserError(message) from error
+
+
+def _drawn(figure: "Figure | None", path: Path) -> Path | None:
+    if figure is None:
+        return None
+    figure.savefig(path, dpi=130)
+    return path
 
 
 def _refuse_unread(results: "Sequence[Recognised]") -> None:

@@ -1,4 +1,4 @@
-"""The expressions of a video over time, as a drawing."""
+"""Drawings: the expressions of a video over time, and faces in the plane of affect."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -45,6 +45,40 @@ def draw_curves(records: Sequence[FaceRecord], expression_names: Sequence[str]) 
         axes.spines[["top", "right"]].set_visible(False)
         (_draw_affect if is_affect else _draw_expressions)(axes, moments, expression_names)
     all_axes[-1].set_xlabel("seconds")
+    return figure
+
+
+def draw_circumplex(records: Sequence[FaceRecord]) -> "Figure | None":
+    """Faces in the plane of valence and arousal (Russell 1980), with their numbers and labels.
+
+    Args:
+        records: Of one picture.
+
+    Returns:
+        The figure; None if the model knows nothing of valence and arousal.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle
+
+    known = [record for record in records if record.valence is not None]
+    if not known:
+        return None
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.add_subplot(aspect="equal")
+    axes.add_patch(Circle((0, 0), 1.0, fill=False, edgecolor="0.8"))
+    axes.axhline(0, color="0.8", linewidth=0.8)
+    axes.axvline(0, color="0.8", linewidth=0.8)
+    for record in known:
+        # Answers may lie beyond the values of labels.
+        x, y = (min(max(value or 0.0, -1.1), 1.1) for value in (record.valence, record.arousal))
+        axes.plot(x, y, "o", markersize=7)
+        title = f"{record.face}  {printable(record.label)}"
+        side = {"xytext": (8, 0), "ha": "left"} if x < 0.4 else {"xytext": (-8, 0), "ha": "right"}
+        axes.annotate(title, (x, y), textcoords="offset points", va="center", fontsize=9, **side)
+    axes.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    axes.set_xlabel("valence: unpleasant to pleasant")
+    axes.set_ylabel("arousal: calm to excited")
+    axes.spines[:].set_visible(False)
     return figure
 
 

@@ -95,6 +95,7 @@ def _add_photograph(models: Mapping[str, Any], folder: Path) -> None:
         with gr.Column(scale=3, min_width=280):
             message = gr.HTML(elem_id="photograph-message", visible=False)
             annotated = _picture("What the model sees", "photograph-annotated")
+            circumplex = _picture("Valence and arousal", "photograph-circumplex")
     table = gr.HTML(elem_id="photograph-rows", visible=False)
     download = _download("Download the table (csv)")
     shown = gr.State(None)
@@ -104,11 +105,12 @@ def _add_photograph(models: Mapping[str, Any], folder: Path) -> None:
         return (
             _message(found.message),
             _shown(found.annotated),
+            _shown(found.circumplex),
             _shown(table_html(found.table)),
             _shown(found.table.file),
         )
 
-    outputs = [message, annotated, table, download]
+    outputs = [message, annotated, circumplex, table, download]
     action = _answering(answer, len(outputs))
     for change, source in ((file.upload, file), (file.clear, file), (webcam.input, webcam)):
         change(lambda path: path, source, shown, **_QUEUE).then(

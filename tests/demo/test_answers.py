@@ -13,7 +13,7 @@ from tdgan_jax.demo.answers import (
     transfer_answer,
     video_answer,
 )
-from tdgan_jax.demo.curves import MOST_TRACKS, draw_curves
+from tdgan_jax.demo.curves import MOST_TRACKS, draw_circumplex, draw_curves
 from tdgan_jax.errors import UserError
 from tdgan_jax.inference import faces as inference_faces
 from tdgan_jax.inference.records import FaceRecord
@@ -55,12 +55,14 @@ def test_a_photograph(uploaded, tmp_path):
     assert answer.message == "" and answer.annotated.name == "face_seen.png"
     with Image.open(answer.annotated) as image:
         assert image.width > image.height == 256
+    assert answer.circumplex is not None and answer.circumplex.stat().st_size
 
 
 def test_a_photograph_without_a_face(uploaded, tmp_path, no_faces):
     answer = photograph_answer(uploaded, FakeModel(), "mtcnn", tmp_path)
     assert answer.message == "no face found"
     assert [row["status"] for row in answer.table.rows] == ["no_face"]
+    assert answer.circumplex is None
 
 
 def test_names_of_temporary_folders_are_in_no_message(uploaded, tmp_path, no_faces):
@@ -133,3 +135,16 @@ def test_curves_are_those_of_the_longest_tracks():
         [-0.5],
     ]
     assert draw_curves([FaceRecord(status="no_face")], NAMES) is None
+
+
+def test_faces_stand_where_their_valence_and_arousal_are():
+    faces = [
+        FaceRecord(face=0, label="bright", valence=0.75, arousal=-0.5),
+        FaceRecord(face=1, label="dark", valence=-3.0, arousal=0.25),
+        FaceRecord(face=2, status="profile"),
+    ]
+    (axes,) = draw_circumplex(faces).axes
+    points = [line.get_xydata()[0].tolist() for line in axes.get_lines()[2:]]
+    assert points == [[0.75, -0.5], [-1.1, 0.25]]
+    assert [text.get_text() for text in axes.texts] == ["0  bright", "1  dark"]
+    assert draw_circumplex(faces[2:]) is None

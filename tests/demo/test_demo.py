@@ -155,6 +155,10 @@ def test_the_table_is_that_of_predict(opened, portrait, monkeypatch, capfd):
     text = Path(download.value.path()).read_text()
     assert [list(row) for row in csv.reader(io.StringIO(text))] == rows
     assert not scrolls_sideways(page)
+    assert not page.locator("#photograph-circumplex img").count()
+    page.get_by_label("Model").locator("visible=true").click()
+    page.get_by_role("option", name="pretrained_tdgan").click()  # here it knows affect
+    page.locator("#photograph-circumplex img").wait_for()
 
 
 def test_what_cannot_be_read_has_the_words_of_predict(opened, tmp_path, monkeypatch, capfd):
