@@ -33,6 +33,7 @@ CSS = """
 .message { margin: 0; padding: 0.5rem 0.75rem; border-left: 4px solid var(--color-accent);
     background: var(--background-fill-secondary); overflow-wrap: anywhere; }
 .picture .image-container { padding-top: 2.25rem; }
+#photograph-circumplex img { max-height: 340px; object-fit: contain; }
 #generated img { min-height: 160px; object-fit: contain; }
 """
 _MOST_ROWS = 200  # of a table on the page; the csv has them all
