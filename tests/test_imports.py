@@ -34,6 +34,7 @@ ROOMS = (
     "training",
     "inference",
     "api",
+    "demo",
     "cli",
 )
 # What the folders beside the package, which the wheel holds inside it, may import from it.

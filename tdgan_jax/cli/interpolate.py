@@ -84,12 +84,9 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             check_no_input(path, [*args.face, *args.expression], model=args.model)
 
-    import jax
-
     from tdgan_jax.files import write_atomically
-    from tdgan_jax.inference.animation import encode_gif
     from tdgan_jax.inference.faces import read_faces
-    from tdgan_jax.inference.sheets import animation_strip, in_model_size, to_image
+    from tdgan_jax.inference.generation import interpolation
     from tdgan_jax.reports.grids import save_png
 
     with progress_bar(args, None, unit="step", total=3) as bar:
@@ -98,15 +95,12 @@ def run(args: argparse.Namespace) -> int:
         faces = read_faces(args.face, find_faces)
         expressions = read_faces(args.expression, find_faces)
         bar.update()
-        frames = model.interpolate(
-            faces, expressions, num_frames=args.frames, key=jax.random.key(args.seed)
+        animation, strip = interpolation(
+            model, faces, expressions, num_frames=args.frames, seed=args.seed
         )
         bar.update()
-        animation = encode_gif([to_image(frame) for frame in frames])
         if args.strip is not None:
-            fixed, ends = (faces, expressions) if len(faces) == 1 else (expressions, faces)
-            seen = in_model_size([*fixed, *ends], model)
-            save_png(animation_strip(seen[0], seen[1:], frames), args.strip)
+            save_png(strip, args.strip)
         write_atomically(args.out, animation)
         bar.update()
     written = [args.out] if args.strip is None else [args.out, args.strip]

@@ -12,6 +12,7 @@ from typing import NoReturn
 import tdgan_jax
 from tdgan_jax.cli import (
     attention,
+    demo,
     doctor,
     evaluate,
     export,
@@ -45,6 +46,7 @@ COMMANDS = (
     export,
     import_,
     report,
+    demo,
 )
 
 

@@ -62,33 +62,21 @@ def run(args: argparse.Namespace) -> int:
     check_file(args.out, (".png",), "--out", overwrite=args.overwrite)
     check_no_input(args.out, [*args.face, *args.expression], model=args.model)
 
-    import jax
-    import numpy as np
-
     from tdgan_jax.inference.faces import read_faces
-    from tdgan_jax.inference.sheets import in_model_size, to_image, transfer_grid
+    from tdgan_jax.inference.generation import transfer_sheet
     from tdgan_jax.reports.grids import save_png
 
     model = generating(open_model(args), args)
     find_faces = open_face_finder(args, model)
     faces = read_faces(args.face, find_faces)
     expressions = read_faces(args.expression, find_faces)
-    key = jax.random.key(args.seed)
-    pairs = [(face, expression) for face in faces for expression in expressions]
-    # One pair at a time with one key: the noise is the same in the whole grid, so that nothing
-    # but the face changes down a column and nothing but the expression along a row.
-    generated = np.concatenate(
-        [
-            model.transfer([face], [expression], key=key)
-            for face, expression in progress_bar(args, pairs, unit="picture", total=len(pairs))
-        ]
+    sheet = transfer_sheet(
+        model,
+        faces,
+        expressions,
+        seed=args.seed,
+        each=lambda pairs: progress_bar(args, pairs, unit="picture", total=len(pairs)),
     )
-    if len(pairs) == 1:
-        sheet = to_image(generated[0])
-    else:
-        shape = (len(faces), len(expressions), *generated.shape[1:])
-        seen = in_model_size([*faces, *expressions], model)
-        sheet = transfer_grid(seen[: len(faces)], seen[len(faces) :], generated.reshape(shape))
     save_png(sheet, args.out)
     print_text(f"wrote {printable(args.out)}")
     return 0

@@ -1,0 +1,1 @@
+"""A local web page that shows what trained models recognise and generate."""

@@ -1,0 +1,237 @@
+"""The page: a tab for photographs, for videos, and for what a generator makes.
+
+Files are uploaded as they are and read by the readers of the commands, never by Gradio.
+"""
+
+import html
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.themes import Default
+
+from tdgan_jax.demo import answers
+from tdgan_jax.demo.answers import Table
+from tdgan_jax.errors import UserError
+
+# None of them comes from the network.
+THEME = Default(
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+    primary_hue="blue",
+)
+CSS = """
+.gradio-container { max-width: 1100px !important; width: 100% !important; margin: auto; }
+.gradio-container .rows { overflow-x: auto; max-width: 100%; contain: inline-size; }
+.gradio-container .rows :is(table, thead, tbody, tr) { border: 0 !important; }
+.gradio-container .rows table { border-collapse: collapse;
+    font-size: 0.85rem; white-space: nowrap; margin: 0; }
+.gradio-container .rows th, .gradio-container .rows td { padding: 0.25rem 0.6rem;
+    text-align: right; border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.gradio-container .rows th:first-child, .gradio-container .rows td:first-child { text-align: left; }
+.message { margin: 0; padding: 0.5rem 0.75rem; border-left: 4px solid var(--color-accent);
+    background: var(--background-fill-secondary); overflow-wrap: anywhere; }
+.picture .image-container { padding-top: 2.25rem; }
+#photograph-circumplex img { max-height: 340px; object-fit: contain; }
+#generated img { min-height: 160px; object-fit: contain; }
+"""
+_MOST_ROWS = 200  # of a table on the page; the csv has them all
+_FACES = [("are looked for (mtcnn)", "mtcnn"), ("fill the whole picture (none)", "none")]
+# One at a time: the models share the machine.
+_QUEUE: dict[str, Any] = {"concurrency_id": "models", "api_visibility": "private"}
+
+
+def build_page(models: Mapping[str, Any], generators: list[str], folder: Path) -> gr.Blocks:
+    """Builds the page.
+
+    Args:
+        models: Opened models by what the user calls them; the first is chosen at the start.
+        generators: Names of those that generate; without one there is no tab for it.
+        folder: Where the answers go; deleted by the caller.
+    """
+    with gr.Blocks(title="tdgan-jax demo", analytics_enabled=False) as page:
+        gr.HTML(
+            "<h1>Facial expressions</h1><p>Files stay on this machine and are deleted when the "
+            "program ends. A prediction says what a face shows, not what a person feels.</p>"
+        )
+        with gr.Tab("Photograph"):
+            _add_photograph(models, folder)
+        with gr.Tab("Video"):
+            _add_video(models, folder)
+        if generators:
+            with gr.Tab("Transfer"):
+                _add_generator(models, generators, folder)
+    return page
+
+
+def table_html(table: Table) -> str:
+    """The rows of `predict` as an HTML table, values as in its csv."""
+
+    def line(cell: str, values: list[Any]) -> str:
+        texts = ("" if value is None else html.escape(str(value)) for value in values)
+        return "<tr>" + "".join(f"<{cell}>{text}</{cell}>" for text in texts) + "</tr>"
+
+    rows = [line("td", [row[name] for name in table.columns]) for row in table.rows[:_MOST_ROWS]]
+    head = line("th", list(table.columns))
+    more = len(table.rows) - _MOST_ROWS
+    note = f"<p>{more:,} more rows are in the csv.</p>" if more > 0 else ""
+    body = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>{note}"
+    return f'<div class="rows" tabindex="0">{body}</div>'
+
+
+def _add_photograph(models: Mapping[str, Any], folder: Path) -> None:
+    model, faces = _add_choices(list(models))
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            file = gr.File(label="Photograph", elem_id="photograph", height=140)
+            with gr.Accordion("Webcam", open=False):
+                webcam = gr.Image(
+                    label="Webcam",
+                    sources=["webcam"],
+                    type="filepath",
+                    image_mode=None,
+                    format="png",
+                )
+        with gr.Column(scale=3, min_width=280):
+            message = gr.HTML(elem_id="photograph-message", visible=False)
+            annotated = _picture("What the model sees", "photograph-annotated")
+            circumplex = _picture("Valence and arousal", "photograph-circumplex")
+    table = gr.HTML(elem_id="photograph-rows", visible=False)
+    download = _download("Download the table (csv)")
+    shown = gr.State(None)
+
+    def answer(path: str | None, name: str, detect: str) -> tuple[Any, ...]:
+        found = answers.photograph_answer(str(path), models[name], detect, folder)
+        return (
+            _message(found.message),
+            _shown(found.annotated),
+            _shown(found.circumplex),
+            _shown(table_html(found.table)),
+            _shown(found.table.file),
+        )
+
+    outputs = [message, annotated, circumplex, table, download]
+    action = _answering(answer, len(outputs))
+    for change, source in ((file.upload, file), (file.clear, file), (webcam.input, webcam)):
+        change(lambda path: path, source, shown, **_QUEUE).then(
+            action, [shown, model, faces], outputs, **_QUEUE
+        )
+    for choice in (model, faces):
+        choice.input(action, [shown, model, faces], outputs, **_QUEUE)
+
+
+def _add_video(models: Mapping[str, Any], folder: Path) -> None:
+    model, faces = _add_choices(list(models))
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            file = gr.File(label="Video", elem_id="video", height=140)
+            every = gr.Slider(1, 30, value=1, step=1, label="Look at every N-th frame")
+            start = gr.Button("Recognise", variant="primary", elem_id="video-start")
+        with gr.Column(scale=3, min_width=280):
+            message = gr.HTML(elem_id="video-message", visible=False)
+            annotated = gr.Video(
+                label="What the model sees",
+                show_label=False,
+                visible=False,
+                elem_id="video-annotated",
+            )
+            curves = _picture("Over time", "video-curves")
+    table = gr.HTML(elem_id="video-rows", visible=False)
+    download = _download("Download the table (csv)")
+
+    def answer(path: str | None, name: str, detect: str, every: float) -> tuple[Any, ...]:
+        found = answers.video_answer(str(path), models[name], detect, folder, every=int(every))
+        return (
+            _message(found.message),
+            _shown(found.annotated),
+            _shown(found.curves),
+            _shown(table_html(found.table)),
+            _shown(found.table.file),
+        )
+
+    outputs = [message, annotated, curves, table, download]
+    start.click(_answering(answer, 5), [file, model, faces, every], outputs, **_QUEUE)
+
+
+def _add_generator(models: Mapping[str, Any], generators: list[str], folder: Path) -> None:
+    model, detect = _add_choices(generators)
+    with gr.Row():
+        faces = gr.File(label="Faces", file_count="multiple", elem_id="faces", height=140)
+        expressions = gr.File(
+            label="Expressions", file_count="multiple", elem_id="expressions", height=140
+        )
+    frames = gr.Slider(2, 32, value=16, step=1, label="Frames of an interpolation")
+    with gr.Row():
+        transfer = gr.Button("Transfer", variant="primary", elem_id="transfer-start")
+        interpolate = gr.Button("Interpolate", elem_id="interpolate-start")
+    gr.HTML(
+        "<p>Transfer puts each expression on each face. Interpolate takes one face and two "
+        "expressions, or two faces and one expression.</p>"
+    )
+    message = gr.HTML(elem_id="generator-message", visible=False)
+    generated = _picture("Generated", "generated")
+    strip = _picture("From one to the other", "strip")
+
+    def put(face: Any, expression: Any, name: str, detect: str) -> tuple[Any, ...]:
+        path = answers.transfer_answer(face or [], expression or [], models[name], detect, folder)
+        return _message(""), _shown(path), _shown(None)
+
+    def move(face: Any, expression: Any, name: str, detect: str, number: float) -> tuple[Any, ...]:
+        animation, frames_path = answers.interpolation_answer(
+            face or [], expression or [], models[name], detect, folder, num_frames=int(number)
+        )
+        return _message(""), _shown(animation), _shown(frames_path)
+
+    given: list[Any] = [faces, expressions, model, detect]
+    outputs = [message, generated, strip]
+    transfer.click(_answering(put, 3), given, outputs, **_QUEUE)
+    interpolate.click(_answering(move, 3), [*given, frames], outputs, **_QUEUE)
+
+
+def _add_choices(names: list[str]) -> tuple[gr.Dropdown, gr.Radio]:
+    with gr.Row():
+        model = gr.Dropdown(names, value=names[0], label="Model", min_width=200)
+        faces = gr.Radio(_FACES, value="mtcnn", label="Faces", min_width=280)
+    return model, faces
+
+
+def _answering(answer: Callable[..., tuple[Any, ...]], num_outputs: int) -> Callable[..., Any]:
+    """What a user does wrong becomes the message, and everything else is cleared."""
+
+    def action(source: Any, *given: Any) -> tuple[Any, ...]:
+        nothing = tuple(_shown(None) for _ in range(num_outputs - 1))
+        if source is None:
+            return (_message(""), *nothing)
+        try:
+            return answer(source, *given)
+        except UserError as error:
+            return (_message(str(error)), *nothing)
+
+    return action
+
+
+def _message(text: str) -> Any:
+    shown = f'<p class="message" role="status">{html.escape(text)}</p>' if text else None
+    return _shown(shown)
+
+
+def _picture(label: str, elem_id: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        show_label=False,  # it would lie on the picture
+        visible=False,
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_classes="picture",
+        elem_id=elem_id,
+    )
+
+
+def _download(label: str) -> gr.DownloadButton:
+    return gr.DownloadButton(label, visible=False)
+
+
+def _shown(value: Path | str | None) -> Any:
+    """A new value of a component that is hidden while it has none."""
+    return gr.update(value=None if value is None else str(value), visible=value is not None)

@@ -1,0 +1,20 @@
+"""`tdgan-jax demo --port N` with a model that can be computed by hand, in a process of its own."""
+
+import sys
+
+import numpy as np
+
+from tdgan_jax.cli import demo
+from tdgan_jax.cli.main import main
+from tests.inference.fake_model import FakeModel
+
+
+def open_model(args):
+    model = FakeModel()
+    if args.model == "pretrained_tdgan":
+        model.affect = lambda levels: np.stack([levels, -levels], axis=1)
+    return model
+
+
+demo.open_model = open_model
+sys.exit(main(["demo", *sys.argv[1:]]))
