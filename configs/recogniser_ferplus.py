@@ -11,9 +11,9 @@ network learns the mean of both. The validation part of FER+ is then among the p
 FER-2013; so the last epoch is taken, whose weights are averages. Variants: "" both kinds of labels,
 "continued" more epochs from the weights of that run, "votes" FER+ alone, "tiny" for tests.
 
-Accuracy on FER+'s public test (majority, eight classes): 0.804 after the 12 epochs of "", which take
-25 minutes on two idle cores, and 0.819 after those of "continued"; by FER-2013's labels 0.616 and
-0.632. docs/model_card.md has all figures.
+Accuracy on FER+'s public test (majority, eight classes): 0.804 after the 12 epochs of "", which
+take 25 minutes on two idle cores, and 0.819 after those of "continued"; by FER-2013's labels 0.616
+and 0.632. docs/model_card.md has all figures.
 """
 
 from ml_collections import ConfigDict

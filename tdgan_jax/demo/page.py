@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-from gradio.themes import Default
+import gradio as gr  # pyright: ignore[reportMissingImports]
+from gradio.themes import Default  # pyright: ignore[reportMissingImports]
 
 from tdgan_jax.demo import answers
 from tdgan_jax.demo.answers import Table

@@ -35,7 +35,7 @@ def require_gradio() -> None:
     """
     os.environ.update(_OFF)
     try:
-        import gradio  # noqa: F401
+        import gradio  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise UserError("the demo needs Gradio: pip install 'tdgan-jax[demo]'") from error
 
@@ -124,7 +124,7 @@ class OwnHostOnly:
 
 
 def _middleware() -> Any:
-    from starlette.middleware import Middleware
+    from starlette.middleware import Middleware  # pyright: ignore[reportMissingImports]
 
     return Middleware(OwnHostOnly)
 

@@ -92,7 +92,13 @@ _FIGURES = _object(
     per_subject=_each({"type": "array"}),
     left_out=_each(_TEXTS),
     affect=_each(_AFFECT),
-)
+) | {
+    "dependencies": {
+        "calibration_bins": ["expected_calibration_error"],
+        "confusion_matrix": ["labels"],
+        "per_class": ["labels"],
+    }
+}
 # Whatever holds an accuracy is a recogniser's figures, under any name.
 _RECOGNISER = {
     "if": {"type": "object", "required": ["accuracy"]},
