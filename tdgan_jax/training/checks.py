@@ -139,7 +139,7 @@ def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:
         if field == "data_fingerprint":
             raise UserError(
                 "the dataset was built anew since the run began: its images, labels or subjects, "
-                "or who stands in which part, are others than those of the checkpoint. Start over "
+                "or the part of each subject, differ from those of the checkpoint. Start over "
                 "with another --workdir"
             )
         raise UserError(
