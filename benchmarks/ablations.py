@@ -27,6 +27,7 @@ from tdgan_jax.runs.folder import RESULT_FILE, recognisers
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "configs/tdgan_ablations.py"
+CLASSIFIER = "configs/classifier_synthetic.py:ablations"
 WITHOUT = runpy.run_path(str(ROOT / CONFIG))["WITHOUT"]
 # By variant: what the table calls it.
 ROWS = {
@@ -52,6 +53,8 @@ def train_row(variant: str, seed: int, folder: Path, data_dir: str) -> int:
 
 def configuration(variant: str) -> str:
     """The configuration of a row as the command line names it."""
+    if variant == "classifier":
+        return CLASSIFIER
     return f"{CONFIG}:{variant}" if variant else CONFIG
 
 

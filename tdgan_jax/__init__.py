@@ -1,4 +1,4 @@
-"""Facial expression recognition by disentanglement, in JAX."""
+"""Facial expression recognition in JAX."""
 
 import importlib.metadata
 from typing import TYPE_CHECKING, Any

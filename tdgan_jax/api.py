@@ -1,9 +1,11 @@
 """The Python interface: `tdgan_jax.load(path)` opens a trained model, whatever form it has.
 
-model = tdgan_jax.load("runs/tdgan_synthetic/seed_0")
-table = model.analyse(["party.jpg", "street.jpg"]).to_pandas()  # whole photographs
-labels, probabilities = model.predict(["face_a.png", "face_b.png"])  # faces that are cut out
-images = model.transfer("face.jpg", "expression.jpg")
+An example::
+
+    model = tdgan_jax.load("runs/tdgan_synthetic/seed_0")
+    table = model.analyse(["party.jpg", "street.jpg"]).to_pandas()  # whole photographs
+    labels, probabilities = model.predict(["face_a.png", "face_b.png"])  # cropped faces
+    images = model.transfer("face.jpg", "expression.jpg")
 """
 
 from pathlib import Path

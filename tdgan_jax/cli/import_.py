@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "import",
         help="make a model out of PyTorch or safetensors weights",
-        description="Reads state dicts (.pkl, .pth, .pt; nothing in a pickle is run) or "
+        description="Reads state dicts (.pkl, .pth, .pt; pickled code is never executed) or "
         "safetensors: a file for each network, named as in the released program (of IF-GAN: as in "
         "an export), or one for all. "
         "Sizes are found in the weights; model.json, where it stands beside them, tells the rest.",

@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="tdgan-jax",
-        description="Facial expression recognition by disentanglement (TDGAN, IF-GAN), in JAX.",
+        description="Facial expression recognition in JAX: six systems, from data to export.",
         epilog="example: tdgan-jax prepare att_faces --source ~/Downloads/att_faces.zip",
     )
     parser.add_argument("--version", action="version", version=f"tdgan-jax {tdgan_jax.__version__}")

@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "prepare",
         help="build a dataset from what you downloaded",
         description="Builds a dataset in TFDS's format from the folder or zip file that its owner "
-        "hands out. data_builders/DATASET/README.md says where to get it.",
+        "distributes. data_builders/DATASET/README.md says where to get it.",
         epilog="example: tdgan-jax prepare fer2013 --source ~/Downloads/fer2013.zip",
     )
     parser.add_argument("dataset", metavar="DATASET", help="name of the dataset, e.g. fer2013")

@@ -11,7 +11,7 @@ from tdgan_jax.cli.affect_lines import affect_lines
 from tdgan_jax.cli.interruption import sigterm_cleans_up
 from tdgan_jax.errors import UsageError
 from tdgan_jax.printing import print_text
-from tdgan_jax.processes.membership import from_first, in_turn, is_first, several
+from tdgan_jax.processes.membership import in_turn, is_first, on_first_process, several
 
 EXIT_STOPPED = 143  # 128 + SIGTERM
 CACHE_FOLDER = "tdgan_jax"
@@ -107,7 +107,7 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     from tdgan_jax.training.checks import check_same_config, check_values
 
     folds = config.data.num_folds
-    from_first(
+    on_first_process(
         lambda: check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
     )
     check_values(config)

@@ -12,7 +12,7 @@ from tdgan_jax.data.feeds import evaluation_batches
 from tdgan_jax.evaluation.affect import affect_figures
 from tdgan_jax.evaluation.intervals import interval_fields, subject_counts
 from tdgan_jax.evaluation.metrics import recognition_metrics
-from tdgan_jax.steps.parallel import on_host, own_rows, shard_batch
+from tdgan_jax.steps.parallel import on_host, rows_of_this_process, shard_batch
 from tdgan_jax.steps.state import Answers
 
 EvalStep = Callable[[Any, Any], dict[str, Answers]]
@@ -53,7 +53,7 @@ def predict_answers(
         leave=False,
         disable=progress_title is None,
     ) as bar:
-        rows = own_rows(batch_size, mesh)
+        rows = rows_of_this_process(batch_size, mesh)
         for images, count in evaluation_batches(examples, batch_size, rows):
             answers = on_host(eval_step(parameters, shard_batch(images, mesh)))
             parts.append({name: _rows(values, slice(count)) for name, values in answers.items()})

@@ -35,7 +35,7 @@ class Model(Protocol):
 
     @property
     def image_channels(self) -> int:
-        """Channels of the model's images: 1 (gray) or 3."""
+        """Number of channels of the model's images, 1 (gray) or 3."""
         ...
 
     @property

@@ -66,12 +66,12 @@ class Recogniser:
 
     @property
     def image_channels(self) -> int:
-        """Channels of the model's images: 1 (gray) or 3."""
+        """Number of channels of the model's images, 1 (gray) or 3."""
         return self.description.preprocessing.image_channels
 
     @property
     def face_crop(self) -> dict[str, Any] | None:
-        """How faces are cut out of photographs for the model; None: as their owner gives them."""
+        """How faces are cropped for the model; None where their owner cropped them."""
         return self.description.preprocessing.crop
 
     def without(self, *names: str) -> Self:

@@ -63,7 +63,7 @@ def is_first() -> bool:
     return _membership.process_id == 0
 
 
-def from_first(work: Callable[[], T]) -> T:
+def on_first_process(work: Callable[[], T]) -> T:
     """Does some work in process 0 alone; all get what it gives.
 
     Args:
@@ -123,7 +123,7 @@ def in_turn(work: Callable[[], T]) -> T:
         UserError: If one of them fails, in all.
     """
     done: list[T] = []
-    from_first(lambda: done.append(work()))
+    on_first_process(lambda: done.append(work()))
     return all_or_none(lambda: done[0] if done else work())
 
 

@@ -8,7 +8,13 @@ import jax
 
 from tdgan_jax.configuration import Config, differences, to_json
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.processes.membership import all_or_none, from_first, gathered, is_first, several
+from tdgan_jax.processes.membership import (
+    all_or_none,
+    gathered,
+    is_first,
+    on_first_process,
+    several,
+)
 
 PROBE = ".seen_by_all"  # a file in the run folder, for a moment
 SEEN_WITHIN_S = 10  # a network file system may show it late
@@ -88,7 +94,7 @@ def check_shared(workdir: Path) -> None:
         probe.touch()
         return probe.name
 
-    name = from_first(make_probe)
+    name = on_first_process(make_probe)
     try:
         check_seen_alike(workdir / name)
     finally:
@@ -107,7 +113,7 @@ def check_seen_alike(path: Path) -> None:
     Raises:
         UserError: Names the first process that does not see what process 0 sees.
     """
-    is_there = from_first(path.exists)
+    is_there = on_first_process(path.exists)
 
     def look() -> None:
         deadline = time.monotonic() + SEEN_WITHIN_S

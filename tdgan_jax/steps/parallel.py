@@ -38,7 +38,7 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.asarray(chosen), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
 
 
-def own_rows(batch_size: int, mesh: Mesh) -> slice:
+def rows_of_this_process(batch_size: int, mesh: Mesh) -> slice:
     """The rows of a batch that lie on this process's devices."""
     per_device = batch_size // mesh.size
     own = [i for i, d in enumerate(mesh.devices.flat) if d.process_index == jax.process_index()]
@@ -218,7 +218,7 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     """Puts host arrays on the devices, cut along their first axis.
 
     Args:
-        batch: This process's rows of each array, `own_rows`.
+        batch: This process's rows of each array, `rows_of_this_process`.
         mesh: The devices.
     """
     sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))

@@ -28,7 +28,7 @@ DATA_FIELDS = ("expression_names", "identity_names", "crop", "data_fingerprint")
 # What the checkpoints of all versions remember of how far the run is.
 PROGRESS_FIELDS = ("step", "seconds", "expression_names", "by_selection")
 # Where a run is computed, not what: it may go on with others.
-OF_THE_MACHINES = (
+MAY_DIFFER_ON_RESUMING = (
     "data.memory_limit_bytes",
     "data.num_workers",
     "parallel.devices_per_process",
@@ -50,7 +50,7 @@ def check_same_config(config: Config, workdir: Path) -> None:
         return
     stored = flatten(as_of_today(read_small_file(workdir / CONFIG_FILE, "config")))
     given = flatten(to_json(config))
-    for field in OF_THE_MACHINES:
+    for field in MAY_DIFFER_ON_RESUMING:
         stored.pop(field, None)
         given.pop(field, None)
     if changed := differences(stored, given):
@@ -139,7 +139,7 @@ def check_same_data(stored: dict[str, Any], current: dict[str, Any]) -> None:
         if field == "data_fingerprint":
             raise UserError(
                 "the dataset was built anew since the run began: its images, labels or subjects, "
-                "or who stands in which part, are others than those of the checkpoint. Start over "
+                "or the part of each subject, differ from those of the checkpoint. Start over "
                 "with another --workdir"
             )
         raise UserError(

@@ -20,7 +20,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
 from tdgan_jax.families.program import Program
 from tdgan_jax.files import write_json
-from tdgan_jax.processes.membership import from_first
+from tdgan_jax.processes.membership import on_first_process
 from tdgan_jax.processes.stopping import Interrupted
 from tdgan_jax.reports.report import write_report
 from tdgan_jax.runs.checkpoints import Checkpoints, check_place
@@ -57,18 +57,18 @@ def cross_validate(
         UserError: If the work cannot be done, or the folds share a subject; the message says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
-    from_first(lambda: check_same_config(with_fold(config, ALL_FOLDS), workdir))
+    on_first_process(lambda: check_same_config(with_fold(config, ALL_FOLDS), workdir))
     check_values(config)
     check_place(workdir)
-    if finished := from_first(lambda: _finished_summary(workdir)):
+    if finished := on_first_process(lambda: _finished_summary(workdir)):
         return finished
-    from_first(lambda: check_unchanged_folds(config, workdir))
+    on_first_process(lambda: check_unchanged_folds(config, workdir))
     chosen = range(config.data.num_folds) if config.data.fold == ALL_FOLDS else [config.data.fold]
     unfinished = [fold for fold in unfinished_folds(config, workdir) if fold in chosen]
     if show_progress and len(chosen) > 1:
         tqdm.write(describe_folds(config, len(unfinished)))
     _train_in_turn(config, workdir, chosen, show_progress=show_progress)
-    return from_first(lambda: _summary_so_far(config, workdir))
+    return on_first_process(lambda: _summary_so_far(config, workdir))
 
 
 def describe_folds(config: Config, num_unfinished: int) -> str:
@@ -202,7 +202,7 @@ def _open_fold(
         chosen: The folds that this process trains.
     """
     of_fold, folder = with_fold(config, fold), workdir / fold_name(fold)
-    from_first(lambda: check_same_config(of_fold, folder))
+    on_first_process(lambda: check_same_config(of_fold, folder))
     if finished_result(folder) is not None:
         return None
     after = [other for other in unfinished_folds(config, workdir) if other > fold]
@@ -210,7 +210,7 @@ def _open_fold(
         run = open_run(
             of_fold, folder, program=program, folds_after_it=len(set(after).intersection(chosen))
         )
-        from_first(lambda: _describe_all(of_fold, workdir, list(run.mesh.devices.flat)))
+        on_first_process(lambda: _describe_all(of_fold, workdir, list(run.mesh.devices.flat)))
     return run
 
 
@@ -219,7 +219,7 @@ def _complete_fold(folder: Path, run: Run | None, *, show_progress: bool) -> Non
     if run is not None:
         with _naming(folder.name):
             complete_run(run, show_progress=show_progress)
-    from_first(Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest)
+    on_first_process(Checkpoints(folder / CHECKPOINTS_FOLDER).drop_latest)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.family import Parts, Training
 from tdgan_jax.families.known import family_named
 from tdgan_jax.files import write_json
-from tdgan_jax.processes.membership import from_first, is_first, membership
+from tdgan_jax.processes.membership import is_first, membership, on_first_process
 from tdgan_jax.processes.stopping import Interrupted, stop_requests
 from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import write_report
@@ -38,9 +38,9 @@ from tdgan_jax.runs.folder import (
 )
 from tdgan_jax.steps.parallel import (
     own_copy,
-    own_rows,
     replicate,
     replicated_shapes,
+    rows_of_this_process,
     shard_batch,
 )
 from tdgan_jax.training.checks import (
@@ -76,7 +76,7 @@ def train(config: Config, workdir: Path, *, show_progress: bool = True) -> dict[
         UserError: If the work cannot be done; the message says why.
         Interrupted: After SIGTERM, when the state is saved.
     """
-    from_first(partial(check_same_config, config, workdir))
+    on_first_process(partial(check_same_config, config, workdir))
     result = finished_result(workdir)
     if result is None:
         result = complete_run(open_run(config, workdir), show_progress=show_progress)
@@ -95,11 +95,11 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
         Interrupted: After SIGTERM, when the state is saved.
     """
     with contextlib.ExitStack() as held:
-        from_first(lambda: held.enter_context(in_use_by_this_process(run.workdir)))
+        on_first_process(lambda: held.enter_context(in_use_by_this_process(run.workdir)))
         # Whoever held it until now may have finished the run.
         if (result := finished_result(run.workdir)) is not None:
             return result
-        from_first(partial(describe_run, run))
+        on_first_process(partial(describe_run, run))
         return _complete_run(run, show_progress and is_first())
 
 
@@ -121,7 +121,7 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
         write_json(run.workdir / RESULT_FILE, result)
         write_report([run.workdir])
 
-    from_first(write)
+    on_first_process(write)
     return result
 
 
@@ -166,7 +166,7 @@ def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
         _say(show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
-    rows = own_rows(feed.batch_size, program.mesh)
+    rows = rows_of_this_process(feed.batch_size, program.mesh)
     sample_batch = next(feed.batches(epoch=0, rows=slice(training.sample_rows)))
     started = time.monotonic() - progress["seconds"]
     window: list[tuple[int, dict[str, jax.Array]]] = []
@@ -250,7 +250,7 @@ def _with_stage_begun(
         return state
     shapes = replicated_shapes(jax.eval_shape(lambda: state.parameters), mesh)
     best = checkpoints.restore_best(stage_slot(stage - 1), shapes)
-    from_first(partial(checkpoints.drop_best, stage_slot(stage - 2)))
+    on_first_process(partial(checkpoints.drop_best, stage_slot(stage - 2)))
     begun = training.begin_stage(jax.device_get(state), stage, jax.device_get(best))
     return replicate(begun, mesh)
 

@@ -17,7 +17,7 @@ from tdgan_jax.families.family import Beginning
 from tdgan_jax.families.known import family_named
 from tdgan_jax.families.program import Program, make_program
 from tdgan_jax.files import write_json
-from tdgan_jax.processes.membership import all_or_none, from_first, in_turn, is_first
+from tdgan_jax.processes.membership import all_or_none, in_turn, is_first, on_first_process
 from tdgan_jax.processes.start_checks import check_devices, check_same_content, check_shared
 from tdgan_jax.reports.grids import sample_grid, save_png
 from tdgan_jax.reports.report import write_report
@@ -75,7 +75,7 @@ def finished_result(workdir: Path) -> dict[str, Any] | None:
             write_report([workdir])
         return result
 
-    return from_first(read)
+    return on_first_process(read)
 
 
 def open_run(

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import ablations, cross_dataset, seeds
+from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
 
 
@@ -44,6 +45,11 @@ def test_a_row_says_its_command_and_its_difference(tmp_path):
     document.write_text("no marks")
     with pytest.raises(UserError, match="must hold"):
         ablations.write_table(document, "new")
+
+
+def test_every_row_has_a_configuration():
+    for variant in ablations.ROWS:
+        assert load_config(ablations.configuration(variant)).name
 
 
 def test_seeds_are_compared_pair_by_pair():

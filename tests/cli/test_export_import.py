@@ -462,11 +462,11 @@ def test_a_hundred_damaged_files(torch_export, safetensors_export, tmp_path, cap
     assert refused > 60
 
 
-def test_the_example_of_the_readme(torch_export, tmp_path, monkeypatch, capfd):
-    readme = (ROOT / "README.md").read_text()
+def test_the_example_of_the_documentation(torch_export, tmp_path, monkeypatch, capfd):
+    page = (ROOT / "docs" / "export.md").read_text()
     (example,) = (
         block
-        for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
         if "load_networks" in block
     )
     assert len(example.strip().splitlines()) == 10
@@ -474,7 +474,7 @@ def test_the_example_of_the_readme(torch_export, tmp_path, monkeypatch, capfd):
     shutil.copytree(torch_export, tmp_path / "exported")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(example, "export.md", "exec"), {})
     printed = capfd.readouterr().out
     assert printed.split()[0] in BASIC_EXPRESSIONS
     assert "torch.Size([1, 1, 32, 32])" in printed

@@ -158,7 +158,7 @@ class Client:
         self.values[key] = value
 
     def blocking_key_value_get(self, key: str, timeout_ms: int) -> str:
-        # Of `gathered`, which has nothing to complain of, or of `from_first`.
+        # Of `gathered`, which has nothing to complain of, or of `on_first_process`.
         of_first = {} if key.count("/") > 1 else {"value": self.is_seen_by_first}
         return self.values.get(key, json.dumps(of_first))
 
