@@ -185,8 +185,8 @@ def _add_generator(models: Mapping[str, Any], generators: list[str], folder: Pat
 
     given: list[Any] = [faces, expressions, model, detect]
     outputs = [message, generated, strip]
-    transfer.click(_answering(put, 3), given, outputs, **_QUEUE)
-    interpolate.click(_answering(move, 3), [*given, frames], outputs, **_QUEUE)
+    transfer.click(_answering(put, 3, may_be_empty=True), given, outputs, **_QUEUE)
+    interpolate.click(_answering(move, 3, may_be_empty=True), [*given, frames], outputs, **_QUEUE)
 
 
 def _add_choices(names: list[str]) -> tuple[gr.Dropdown, gr.Radio]:
@@ -196,12 +196,14 @@ def _add_choices(names: list[str]) -> tuple[gr.Dropdown, gr.Radio]:
     return model, faces
 
 
-def _answering(answer: Callable[..., tuple[Any, ...]], num_outputs: int) -> Callable[..., Any]:
+def _answering(
+    answer: Callable[..., tuple[Any, ...]], num_outputs: int, *, may_be_empty: bool = False
+) -> Callable[..., Any]:
     """What a user does wrong becomes the message, and everything else is cleared."""
 
     def action(source: Any, *given: Any) -> tuple[Any, ...]:
         nothing = tuple(_shown(None) for _ in range(num_outputs - 1))
-        if source is None:
+        if source is None and not may_be_empty:
             return (_message(""), *nothing)
         try:
             return answer(source, *given)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import load_examples, with_expression
@@ -31,7 +31,8 @@ def temperature_of(model: Any, dataset: str, *, data_dir: str = "") -> float:
 
     Raises:
         UsageError: If the part is named in another way.
-        UserError: If it is not prepared, or has no label that the model knows.
+        UserError: If it is not prepared, or has no label that the model knows, or the model
+            has probabilities that are no softmax, such as shares of votes.
     """
     source, colon, split = dataset.partition(":")
     if not (source and colon and split):
@@ -47,11 +48,15 @@ def temperature_of(model: Any, dataset: str, *, data_dir: str = "") -> float:
         raise UserError(f"{dataset} has no label that the model knows")
     channels = model.image_channels
     parts = np.array_split(known, -(-len(known) // AT_ONCE))
-    scores = [
-        model.recognise([to_pil(examples.images[i], channels) for i in part]).scores
-        for part in parts
+    answers = [
+        model.recognise([to_pil(examples.images[i], channels) for i in part]) for part in parts
     ]
-    return fitted_temperature(labels[known], np.concatenate(scores))
+    scores = np.concatenate([answer.scores for answer in answers])
+    probabilities = np.concatenate([answer.probabilities for answer in answers])
+    expected = softmax(scores / model.description.temperature, axis=1)
+    if not np.allclose(expected, probabilities, atol=1e-3):
+        raise UserError("the model's probabilities are no softmax: no temperature changes them")
+    return fitted_temperature(labels[known], scores)
 
 
 def fitted_temperature(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -70,20 +70,6 @@ def _joined(parts: Sequence[Answers]) -> Answers:
     return Answers(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
 
-def of_classes(answers: Answers, columns: Sequence[int]) -> Answers:
-    """The answers as if there were only some of the classes.
-
-    Args:
-        answers: Of all classes.
-        columns: Places of the classes that stay; their probabilities are made to sum to 1.
-    """
-    scores, probabilities = answers.scores[:, columns], answers.probabilities
-    if probabilities is not None:
-        chosen = probabilities[:, columns]
-        probabilities = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1e-12)
-    return answers._replace(scores=scores, probabilities=probabilities)
-
-
 def recognition_figures(
     answers: Mapping[str, Answers], examples: Examples, label_names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:

@@ -11,10 +11,11 @@ from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.data.splits import splits_of
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.metrics import cross_validation_summary
-from tdgan_jax.evaluation.recognition import of_classes, predict_answers, recognition_figures
+from tdgan_jax.evaluation.recognition import predict_answers, recognition_figures
 from tdgan_jax.evaluation.training_images import is_own_test, num_training_images
 from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 from tdgan_jax.families.program import Program
+from tdgan_jax.families.recogniser import of_classes
 from tdgan_jax.steps.parallel import make_mesh
 
 

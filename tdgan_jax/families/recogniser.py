@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Self
 
@@ -27,6 +27,23 @@ def probabilities_of(answers: Answers, temperature: float = 1.0) -> np.ndarray:
     scores = np.asarray(answers.scores) / temperature
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def of_classes(answers: Answers, columns: Sequence[int]) -> Answers:
+    """The answers as if there were only some of the classes.
+
+    Args:
+        answers: Of all classes, on the host.
+        columns: Places of the classes that stay. Their probabilities are made to sum to 1; where
+            none of them has any, as of an ensemble whose branches all vote for another class, they
+            are equal.
+    """
+    scores, probabilities = answers.scores[:, columns], answers.probabilities
+    if probabilities is not None:
+        chosen = np.asarray(probabilities)[:, columns]
+        total = chosen.sum(axis=1, keepdims=True)
+        probabilities = np.where(total > 0, chosen / np.maximum(total, 1e-12), 1 / len(columns))
+    return answers._replace(scores=scores, probabilities=probabilities)
 
 
 class WholePhotograph(UserWarning):
@@ -100,12 +117,7 @@ class Recogniser:
         answer = self._answer
 
         def answer_kept(images: np.ndarray) -> Answers:
-            answers = answer(images)
-            scores, probabilities = answers.scores[:, kept], answers.probabilities
-            if probabilities is not None:
-                probabilities = probabilities[:, kept]
-                probabilities /= probabilities.sum(axis=1, keepdims=True)
-            return answers._replace(scores=scores, probabilities=probabilities)
+            return of_classes(answer(images), kept)
 
         fewer._answer = answer_kept
         for name, value in vars(self).items():

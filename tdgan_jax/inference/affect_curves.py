@@ -41,7 +41,8 @@ class AffectCurves:
         """Takes the records of the next frame."""
         for record in records:
             if record.valence is not None and record.arousal is not None:
-                moment = Moment(record.time_s or 0.0, record.valence, record.arousal)
+                time_s = float(record.frame or 0) if record.time_s is None else record.time_s
+                moment = Moment(time_s, record.valence, record.arousal)
                 self._tracks[record.track or 0].append(moment)
 
     @property

@@ -24,6 +24,7 @@ from tdgan_jax.processes.membership import several
 
 LATEST = "latest"
 KEPT = 1  # checkpoints of each kind
+IS_QUIETER = "is_quieter"
 
 Tree = Any
 
@@ -223,11 +224,14 @@ def _without_late_reads(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     Reads that end after the first failure find Orbax's event loop closed; the failure is said.
     """
+    if hasattr(hook, IS_QUIETER):
+        return hook
 
     def quieter_hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             hook(unraisable)
 
+    setattr(quieter_hook, IS_QUIETER, True)
     return quieter_hook
 
 

@@ -97,18 +97,21 @@ def updated(
         value, metrics = loss(networks, statistics)
         return value, ({n: running_averages(network) for n, network in networks.items()}, metrics)
 
-    gradient, (averages, metrics) = jax.grad(of_weights, has_aux=True)(trained)
+    gradient, (moved_averages, metrics) = jax.grad(of_weights, has_aux=True)(trained)
     gradient = average_over_devices(gradient, axis_name)
     metrics = average_over_devices(metrics, axis_name)
     if not has_global_statistics and axis_name is not None:
         # A device counts by its examples, which all have the same weight when nothing is padded.
         share = jnp.mean(example_weight)
-        averages = average_over_devices(jax.tree.map(lambda x: share * x, averages), axis_name)
+        # Of differences: what does not move, such as constants, is not rounded either.
+        difference = jax.tree.map(lambda new, old: share * (new - old), moved_averages, averages)
+        difference = average_over_devices(difference, axis_name)
+        moved_averages = jax.tree.map(jnp.add, averages, difference)
     change, optimizer_state = optimizer.update(
         gradient, optimizer_state, trained, steps_per_epoch=steps_per_epoch
     )
     changed: Any = optax.apply_updates(trained, change)
-    moved = {n: together(definitions[n], changed[n], averages[n]) for n in weights}
+    moved = {n: together(definitions[n], changed[n], moved_averages[n]) for n in weights}
     return Learned(moved, optimizer_state, metrics)
 
 

@@ -313,8 +313,11 @@ def _select(
     progress = progress | {"by_selection": chosen}
     if stages:
         stage = stage_of(stages, epoch)
-        chooser = evaluation.get("validation", evaluation["test"])
-        reached = score(chooser, selected_by=settings.selected_by)
+        chooser = evaluation.get("validation")
+        if chooser is None and settings.selection == "test":
+            chooser = evaluation["test"]
+        # Without a part to choose by, the last epoch of a stage: equal scores take the later one.
+        reached = score(chooser, selected_by=settings.selected_by) if chooser else 0.0
         best = progress.get("best_of_stage")
         # As good as the best so far is better: it has learned longer (spec ESR A.7).
         if best is None or best["stage"] != stage or reached >= best["score"]:

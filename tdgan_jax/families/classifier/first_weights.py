@@ -53,10 +53,15 @@ def with_initial_model(
         differing = [
             f"{name} is {value!r} there and {config.model[name]!r} here"
             for name, value in description.architecture.items()
-            if name in config.model and config.model[name] != value
+            if name in config.model and _plain(config.model[name]) != _plain(value)
         ]
         raise UsageError(f"{FIELD}: {source} has another size: {'; '.join(differing)}")
     # Copies: the step donates every buffer once.
     weights = state.weights | jax.tree.map(np.copy, taken)
     averages = None if state.weight_averages is None else first_averages(weights)
     return state._replace(weights=weights, weight_averages=averages)
+
+
+def _plain(value: Any) -> Any:
+    """A value as it compares with that of a description, which has lists from JSON."""
+    return list(value) if isinstance(value, list | tuple) else value

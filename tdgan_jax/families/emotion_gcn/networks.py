@@ -178,25 +178,6 @@ def split_networks(networks: EmotionGCN) -> tuple[Definitions, dict[str, Paramet
     return Definitions(**definitions), trees
 
 
-def trained_mask(network: nnx.Module) -> Parameters:
-    """Which values of a network an optimiser may move, for `optax.masked`.
-
-    Running averages, the adjacency, the released BReG-NeXt's unused head and word vectors are not
-    among them: the released program computes no gradient for these, and so no weight decay either.
-    A tree that holds nothing else than `nnx.Param` needs no mask.
-
-    Args:
-        network: The network or its shapes.
-
-    Returns:
-        The tree of its state with True at every `nnx.Param`.
-    """
-    state = nnx.state(network)
-    is_variable = lambda leaf: isinstance(leaf, nnx.Variable)  # noqa: E731
-    is_trained = lambda leaf: isinstance(leaf, nnx.Param)  # noqa: E731
-    return nnx.to_pure_dict(jax.tree.map(is_trained, state, is_leaf=is_variable))
-
-
 def make_emotion_gcn(
     *,
     num_expressions: int,

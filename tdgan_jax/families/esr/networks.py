@@ -124,11 +124,6 @@ def vote_counts(logits: jax.Array, voters: jax.Array | None = None) -> jax.Array
     return jnp.sum(_weights(voters, votes) * votes, axis=0)
 
 
-def ensemble_vote(logits: jax.Array) -> jax.Array:
-    """The class that most branches vote for, int32 `[N]`; the lowest of equal ones (spec A.4)."""
-    return jnp.argmax(vote_counts(logits), axis=-1).astype(jnp.int32)
-
-
 def mean_probability(logits: jax.Array, voters: jax.Array | None = None) -> jax.Array:
     """Mean of the branches' probabilities, float32 `[N, E]`; arguments as of `vote_counts`."""
     return _mean(nnx.softmax(logits.astype(jnp.float32), axis=-1), voters)

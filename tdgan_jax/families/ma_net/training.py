@@ -71,7 +71,7 @@ def with_start_weights(
     own = state.parameters["network"]
     if path.is_dir():
         stored = load(path)
-        if "network" not in stored.parameters:
+        if "local_branches" not in stored.parameters.get("network", {}):
             raise UserError(
                 f"training.start_weights: {path} is a run of the family "
                 f"{stored.description.family!r}; give one of a MA-Net"

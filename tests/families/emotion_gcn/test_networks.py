@@ -10,7 +10,6 @@ from flax import nnx
 from tdgan_jax.families.emotion_gcn.networks import (
     make_emotion_gcn,
     split_networks,
-    trained_mask,
 )
 from tdgan_jax.families.emotion_gcn.weights import network_table
 from tdgan_jax.networks.batch_norm import batch_statistics
@@ -129,6 +128,14 @@ def _has(tree, path) -> bool:
             return False
         tree = tree[name]
     return True
+
+
+def trained_mask(network):
+    """True at every value that is a parameter, as `steps.state.separate` tells them apart."""
+    state = nnx.state(network)
+    is_variable = lambda leaf: isinstance(leaf, nnx.Variable)  # noqa: E731
+    is_trained = lambda leaf: isinstance(leaf, nnx.Param)  # noqa: E731
+    return nnx.to_pure_dict(jax.tree.map(is_trained, state, is_leaf=is_variable))
 
 
 @pytest.mark.parametrize("backbone", ["densenet", "bregnext"])

@@ -9,11 +9,11 @@ from flax import nnx
 from tdgan_jax.families.esr.diversity import diversity_terms
 from tdgan_jax.families.esr.networks import (
     ensemble_output,
-    ensemble_vote,
     make_esr,
     mean_affect,
     merge_networks,
     split_networks,
+    vote_counts,
 )
 from tdgan_jax.families.esr.weights import esr_from_torch, torch_from_esr
 from tdgan_jax.losses import Diversity, cross_entropy_loss
@@ -165,7 +165,7 @@ def test_votes_of_different_branches_fall_to_the_lowest_class(answer):
     logits = answer[1].logits
     expected = np.repeat(np.array([[4], [0], [2]]), 4, axis=1)
     np.testing.assert_array_equal(logits.argmax(axis=-1), expected)
-    np.testing.assert_array_equal(ensemble_vote(logits), np.zeros(4))
+    np.testing.assert_array_equal(vote_counts(logits).argmax(axis=-1), np.zeros(4))
 
 
 def test_diversity_in_evaluation(answer):
