@@ -1,5 +1,6 @@
 """Word vectors out of GloVe files and the released program's, and our own."""
 
+import gc
 import tracemalloc
 
 import numpy as np
@@ -66,12 +67,19 @@ def test_reading_stops_at_the_last_word_and_keeps_little(tmp_path):
         for _ in range(200):
             file.write(line * 1000)  # 10 MB that nobody needs
         file.write(b"word 0.1 0.2 0.3 0.4 0.5")
-    tracemalloc.start()
     np.testing.assert_array_equal(read_glove(path, WORDS, size=SIZE), vectors)
-    with pytest.raises(UserError, match="is truncated: line 200013 holds 5 numbers, not 6"):
-        read_glove(path, ("absent",), size=SIZE)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    # Measured the second time, without what is imported or compiled at the first.
+    for _ in range(2):
+        gc.collect()
+        tracemalloc.start()
+        read_glove(path, WORDS, size=SIZE)
+        try:
+            read_glove(path, ("absent",), size=SIZE)
+        except UserError as error:
+            message = str(error)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert "is truncated: line 200013 holds 5 numbers, not 6" in message
     assert peak < 1_000_000
 
 
