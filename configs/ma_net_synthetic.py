@@ -1,9 +1,10 @@
-"""MA-Net on the drawn faces: a try on two CPU cores in about ten minutes.
+"""MA-Net on the drawn faces: a try on two CPU cores in about seven minutes.
 
     python launch.py --config configs/ma_net_synthetic.py
 
 With the diversity loss that has a gradient from the first step on; variants: "plain" without one,
-"tiny" for tests. Not yet measured.
+"tiny" for tests. Test accuracy 0.387 after 386 s, one seed: from scratch on a few thousand drawn faces
+it has only begun to learn (the papers begin with weights of MS-Celeb-1M).
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     reduce_for_cpu(config)
     config.training.epochs = 12
     config.training.batch_size = 16
-    config.schedule.decay_epochs = 4
+    config.schedule.decay_epochs = 8
     if variant == "tiny":
         config.data.expressions.train_split = "train[:140]"
         config.data.expressions.test_split = "test[:45]"
