@@ -3,8 +3,8 @@
     python launch.py --config configs/ma_net_synthetic.py
 
 With the diversity loss that has a gradient from the first step on; variants: "plain" without one,
-"tiny" for tests. Test accuracy 0.387 after 386 s, one seed: from scratch on a few thousand drawn faces
-it has only begun to learn (the papers begin with weights of MS-Celeb-1M).
+"tiny" for tests. Test accuracy 0.387 after 386 s, one seed: from scratch on a few thousand drawn
+faces it has only begun to learn (the papers begin with weights of MS-Celeb-1M).
 """
 
 from ml_collections import ConfigDict
