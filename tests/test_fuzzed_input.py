@@ -70,7 +70,7 @@ def test_every_override_is_taken_or_refused_in_one_line(
     generator = random.Random(name)
     outcomes = {True: 0, False: 0}
     for field in flatten(load_config(f"{name}:tiny")):
-        for value in generator.sample(VALUES, 2):
+        for value in generator.sample(VALUES, 8):
             arguments = ["train", "--config", f"{name}:tiny", f"--config.{field}={value}"]
             outcomes[refused_in_one_line(arguments, capfd)] += 1
         assert not list(tmp_path.iterdir()), field

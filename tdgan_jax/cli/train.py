@@ -107,10 +107,10 @@ def _train(config: Any, workdir: Path, *, show_progress: bool) -> int:
     from tdgan_jax.training.checks import check_same_config, check_values
 
     folds = config.data.num_folds
+    check_values(config)
     on_first_process(
         lambda: check_same_config(with_fold(config, ALL_FOLDS) if folds else config, workdir)
     )
-    check_values(config)
 
     from tdgan_jax.preparation.preparing import ensure_drawn_datasets
     from tdgan_jax.processes.stopping import Interrupted

@@ -12,6 +12,7 @@ from tdgan_jax.families.loop_fields import SHARED_LIMITS
 from tdgan_jax.printing import printable
 
 MAX_TEXT_CHARACTERS = 4096
+MAX_NAME_BYTES = 200  # of a folder; file systems take 255
 
 
 def new_config(family: str) -> Config:
@@ -95,8 +96,9 @@ def _wrong_text(field: str, value: str) -> str:
         return f"{field} has {len(value)} characters, more than {MAX_TEXT_CHARACTERS}"
     if (shown := printable(value)) != value:
         return f"{field} has control characters: {shown}"
-    if field == "name" and value and (not value.strip(". ") or set(value) & set("/\\")):
-        return f"name must be that of a folder, got {value!r}"
+    is_long = len(value.encode(errors="replace")) > MAX_NAME_BYTES
+    if field == "name" and value and (is_long or not value.strip(". ") or set(value) & set("/\\")):
+        return f"name must be that of a folder, got {value[:MAX_NAME_BYTES]!r}"
     return ""
 
 
