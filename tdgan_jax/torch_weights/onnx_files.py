@@ -61,22 +61,29 @@ def _quiet() -> Iterator[None]:
 
 
 def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Runs a file's network with onnxruntime on the CPU.
-
-    Args:
-        path: One of the files.
-        inputs: float32 arrays by the name of the input.
-
-    Returns:
-        The output.
-    """
-    return next(iter(run_onnx_outputs(path, inputs).values()))
+    """The output of `run_onnx_outputs` for a network that has one."""
+    (output,) = run_onnx_outputs(path, inputs).values()
+    return output
 
 
 def run_onnx_outputs(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As `run_onnx`, for all outputs by their names."""
+    """Runs a file's network with onnxruntime on the CPU: the first row alone, the others together.
+
+    So a network whose batch is not free fails.
+
+    Args:
+        path: One of the files.
+        inputs: float32 arrays by the name of the input, of at least two rows each.
+
+    Returns:
+        The outputs by their names, all rows joined.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, map(np.asarray, session.run(None, dict(inputs))), strict=True))
+    parts = [
+        session.run(None, {name: array[rows] for name, array in inputs.items()})
+        for rows in (slice(1), slice(1, None))
+    ]
+    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))

@@ -81,15 +81,10 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
     from tdgan_jax.torch_weights.onnx_files import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
     ours = outputs(stored, probe := make_probe(IfganModel(stored)))
-    images = _channels_first(probe)
-
-    def run(file: str) -> np.ndarray:
-        parts = (images[:1], images[1:])
-        return np.concatenate([run_onnx(folder / file, {"image": part}) for part in parts])
-
-    theirs = {"expression_logits": run(RECOGNISER_FILE)}
+    inputs = {"image": _channels_first(probe)}
+    theirs = {"expression_logits": run_onnx(folder / RECOGNISER_FILE, inputs)}
     if "average_face" in ours:
-        theirs["average_face"] = _channels_last(run(GENERATOR_FILE))
+        theirs["average_face"] = _channels_last(run_onnx(folder / GENERATOR_FILE, inputs))
     return differences(ours, theirs)
 
 
