@@ -1,31 +1,20 @@
 """Compares IF-GAN's exports with the model that they come from, by running both."""
 
-import contextlib
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from tdgan_jax.families.ifgan.model import IfganModel
 from tdgan_jax.families.ifgan.weights import FILE_STEMS, torch_from_ifgan
+from tdgan_jax.families.probe_images import channels_first, in_full_precision, make_probe
 from tdgan_jax.families.stored import Difference, StoredModel, differences
 from tdgan_jax.torch_weights.state_files import to_tensors
 
-NUM_PROBES = 3
-
-
-def make_probe(model: IfganModel) -> np.ndarray:
-    """Random images float32 `[NUM_PROBES, S, S, C]` in [0, 1], the same for every export."""
-    size, channels = model.image_size_px, model.image_channels
-    return np.random.default_rng(0).random((NUM_PROBES, size, size, channels), np.float32)
-
 
 def outputs(stored: StoredModel, probe: np.ndarray) -> dict[str, np.ndarray]:
-    """What the model itself computes, in full precision on every kind of device."""
+    """What the model itself computes."""
     model = IfganModel(stored)
-    # CPUs know no other; asking for it would compile all functions a second time.
-    is_exact = jax.default_backend() == "cpu"
-    with contextlib.nullcontext() if is_exact else jax.default_matmul_precision("highest"):
+    with in_full_precision():
         computed = {"expression_logits": model.expression_logits(probe)}
         if "generator" in stored.parameters:
             computed["average_face"] = model.average_faces(probe)
@@ -40,8 +29,8 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
     from tdgan_jax.families.ifgan.recogniser_twin import load_recogniser
     from tdgan_jax.families.ifgan.twin import Discriminator
 
-    ours = outputs(stored, probe := make_probe(IfganModel(stored)))
-    images = torch.from_numpy(_channels_first(probe))
+    ours = outputs(stored, probe := make_probe(stored))
+    images = torch.from_numpy(channels_first(probe))
     recogniser = load_recogniser(folder)
     with torch.no_grad():
         theirs = {"expression_logits": recogniser(images).numpy()}
@@ -80,16 +69,12 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
     """Runs the ONNX files with onnxruntime, in a batch and alone, and compares their outputs."""
     from tdgan_jax.torch_weights.onnx_files import GENERATOR_FILE, RECOGNISER_FILE, run_onnx
 
-    ours = outputs(stored, probe := make_probe(IfganModel(stored)))
-    inputs = {"image": _channels_first(probe)}
+    ours = outputs(stored, probe := make_probe(stored))
+    inputs = {"image": channels_first(probe)}
     theirs = {"expression_logits": run_onnx(folder / RECOGNISER_FILE, inputs)}
     if "average_face" in ours:
         theirs["average_face"] = _channels_last(run_onnx(folder / GENERATOR_FILE, inputs))
     return differences(ours, theirs)
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:

@@ -1,18 +1,15 @@
 """Compares TDGAN's exports with the model that they come from, by running both."""
 
-import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
+from tdgan_jax.families.probe_images import NUM_PROBES, channels_first, in_full_precision
 from tdgan_jax.families.stored import Difference, StoredModel, differences
 from tdgan_jax.families.tdgan.model import TdganModel
 from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
 from tdgan_jax.torch_weights.state_files import to_tensors
-
-NUM_PROBES = 3
 
 
 class Probe(NamedTuple):
@@ -45,7 +42,7 @@ def compare_with_twin(stored: StoredModel, folder: Path) -> dict[str, Difference
 
     model = TdganModel(stored)
     probe = make_probe(model)
-    faces, expressions, noise = (torch.from_numpy(_channels_first(x)) for x in probe)
+    faces, expressions, noise = (torch.from_numpy(channels_first(x)) for x in probe)
     networks = load_networks(folder)
     with torch.no_grad():
         generated = networks.generator(faces, expressions, noise if noise.numel() else None)
@@ -84,7 +81,7 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
 
     model = TdganModel(stored)
     probe = make_probe(model)
-    faces, expressions, noise = map(_channels_first, probe)
+    faces, expressions, noise = map(channels_first, probe)
     inputs = {"face": faces, "expression": expressions}
     if noise.size:
         inputs["noise"] = noise
@@ -96,10 +93,8 @@ def compare_with_onnx(stored: StoredModel, folder: Path) -> dict[str, Difference
 
 
 def outputs(model: TdganModel, probe: Probe) -> dict[str, np.ndarray]:
-    """What the model itself computes, in full precision on every kind of device."""
-    # CPUs know no other; asking for it would compile all functions a second time.
-    is_exact = jax.default_backend() == "cpu"
-    with contextlib.nullcontext() if is_exact else jax.default_matmul_precision("highest"):
+    """What the model itself computes."""
+    with in_full_precision():
         noise = probe.noise if probe.noise.size else None
         return {
             "expression_logits": model.expression_logits(probe.expressions),
@@ -109,7 +104,3 @@ def outputs(model: TdganModel, probe: Probe) -> dict[str, np.ndarray]:
                 probe.expressions
             ),
         }
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
