@@ -1,19 +1,18 @@
 """The plain classifier's record."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.classifier.fields import LIMITS, classifier_config
 from tdgan_jax.families.family import Family, Names, Parts, Training
+from tdgan_jax.families.image_record import image_transform, other_examples_read, plain_image_feed
 from tdgan_jax.families.loop_fields import RETIRED
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples, Transform
-    from tdgan_jax.data.feeds import Feed
+    from tdgan_jax.data.examples import Examples
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
 
@@ -21,19 +20,6 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.classifier.training import classifier_training
 
     return classifier_training(config, names)
-
-
-def _transform(config: Config) -> "Transform":
-    from tdgan_jax.data.loading import training_transform
-
-    return training_transform(config)
-
-
-def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
-    from tdgan_jax.families.image_feeds import image_feed
-
-    del cache
-    return image_feed(config, parts)
 
 
 def _stored() -> "StoredFamily":
@@ -56,12 +42,6 @@ def _features(
     return classifier_features(config, parameters, parts, names)
 
 
-def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Iterable[Examples]":
-    from tdgan_jax.families.image_feeds import examples_read
-
-    return examples_read(config, dataset, examples)
-
-
 def _yardsticks(config: Config, parts: Parts, num_updates: int) -> dict[str, float]:
     from tdgan_jax.families.classifier.features import yardsticks
 
@@ -72,13 +52,13 @@ CLASSIFIER = Family(
     fields=classifier_config,
     limits=LIMITS,
     training=_training,
-    transform=_transform,
-    feed=_feed,
+    transform=image_transform,
+    feed=plain_image_feed,
     stored=_stored,
     model=_model,
     features=_features,
     yardsticks=_yardsticks,
-    examples_read=_examples_read,
+    examples_read=other_examples_read,
     titles={"classifier": "Classifier"},
     loss_groups={"classifier": "Expression module"},
     # Runs of before were fed TDGAN's pairs, whose faces they ignored.

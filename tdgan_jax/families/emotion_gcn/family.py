@@ -1,18 +1,18 @@
 """The record of Emotion-GCN and its baselines."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.emotion_gcn.fields import LIMITS, emotion_gcn_config
-from tdgan_jax.families.family import Family, Names, Parts, Training
+from tdgan_jax.families.family import Family, Names, Training
+from tdgan_jax.families.image_record import image_transform, other_examples_read, plain_image_feed
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples, Transform
-    from tdgan_jax.data.feeds import Feed
+    from tdgan_jax.data.examples import Examples
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
 
@@ -20,19 +20,6 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.emotion_gcn.training import emotion_gcn_training
 
     return emotion_gcn_training(config, names)
-
-
-def _transform(config: Config) -> "Transform":
-    from tdgan_jax.data.loading import training_transform
-
-    return training_transform(config)
-
-
-def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
-    from tdgan_jax.families.image_feeds import image_feed
-
-    del cache
-    return image_feed(config, parts)
 
 
 def _stored() -> "StoredFamily":
@@ -55,12 +42,6 @@ def _features(
     return emotion_features(config, parameters, parts, names)
 
 
-def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Iterable[Examples]":
-    from tdgan_jax.families.image_feeds import examples_read
-
-    return examples_read(config, dataset, examples)
-
-
 def _check_given_weights(config: Config, read_config: Callable[[Path], Config]) -> None:
     from tdgan_jax.families.emotion_gcn.training import check_given_weights
 
@@ -72,13 +53,13 @@ EMOTION_GCN = Family(
     fields=emotion_gcn_config,
     limits=LIMITS,
     training=_training,
-    transform=_transform,
-    feed=_feed,
+    transform=image_transform,
+    feed=plain_image_feed,
     stored=_stored,
     model=_model,
     features=_features,
     check_given_weights=_check_given_weights,
-    examples_read=_examples_read,
+    examples_read=other_examples_read,
     titles={"emotion_recogniser": "Emotion recogniser"},
     loss_groups={"categorical": "Expression module", "continuous": "Valence and arousal"},
 )

@@ -1,17 +1,18 @@
 """ESR's record."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.esr.fields import LIMITS, esr_config
 from tdgan_jax.families.family import Family, Names, Parts, Training
+from tdgan_jax.families.image_record import image_transform, other_examples_read
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples, Transform
+    from tdgan_jax.data.examples import Examples
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
@@ -20,12 +21,6 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.esr.training import esr_training
 
     return esr_training(config, names)
-
-
-def _transform(config: Config) -> "Transform":
-    from tdgan_jax.data.loading import training_transform
-
-    return training_transform(config)
 
 
 def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
@@ -58,12 +53,6 @@ def _features(
     return esr_features(config, parameters, parts, names)
 
 
-def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Iterable[Examples]":
-    from tdgan_jax.families.image_feeds import examples_read
-
-    return examples_read(config, dataset, examples)
-
-
 def _check_given_weights(config: Config, read_config: Callable[[Path], Config]) -> None:
     from tdgan_jax.families.image_training import check_start_weights
 
@@ -75,13 +64,13 @@ ESR = Family(
     fields=esr_config,
     limits=LIMITS,
     training=_training,
-    transform=_transform,
+    transform=image_transform,
     feed=_feed,
     stored=_stored,
     model=_model,
     features=_features,
     check_given_weights=_check_given_weights,
-    examples_read=_examples_read,
+    examples_read=other_examples_read,
     titles={"ensemble": "Ensemble"},
     loss_groups={"branches": "Expression module", "diversity": "Diversity"},
 )

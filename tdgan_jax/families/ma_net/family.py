@@ -1,17 +1,18 @@
 """MA-Net's record."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.families.family import Family, Names, Parts, Training
+from tdgan_jax.families.image_record import image_transform, other_examples_read
 from tdgan_jax.families.ma_net.fields import LIMITS, ma_net_config
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tdgan_jax.data.examples import Examples, Transform
+    from tdgan_jax.data.examples import Examples
     from tdgan_jax.data.feeds import Feed
     from tdgan_jax.families.stored import StoredFamily, StoredModel
 
@@ -20,12 +21,6 @@ def _training(config: Config, names: Names) -> Training:
     from tdgan_jax.families.ma_net.training import ma_net_training
 
     return ma_net_training(config, names)
-
-
-def _transform(config: Config) -> "Transform":
-    from tdgan_jax.data.loading import training_transform
-
-    return training_transform(config)
 
 
 def _feed(config: Config, parts: Parts, cache: Path | None) -> "Feed":
@@ -56,12 +51,6 @@ def _features(
     return ma_net_features(config, parameters, parts, names)
 
 
-def _examples_read(config: Config, dataset: str, examples: "Examples") -> "Iterable[Examples]":
-    from tdgan_jax.families.image_feeds import examples_read
-
-    return examples_read(config, dataset, examples)
-
-
 def _check_given_weights(config: Config, read_config: Callable[[Path], Config]) -> None:
     from tdgan_jax.families.image_training import check_start_weights
 
@@ -73,13 +62,13 @@ MA_NET = Family(
     fields=ma_net_config,
     limits=LIMITS,
     training=_training,
-    transform=_transform,
+    transform=image_transform,
     feed=_feed,
     stored=_stored,
     model=_model,
     features=_features,
     check_given_weights=_check_given_weights,
-    examples_read=_examples_read,
+    examples_read=other_examples_read,
     titles={
         "classifier": "Classifier",
         "local_branch": "Local branch",
