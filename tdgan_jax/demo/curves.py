@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tdgan_jax.inference.records import FaceRecord
+from tdgan_jax.inference.tracks import longest_tracks
 from tdgan_jax.printing import printable
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def draw_curves(records: Sequence[FaceRecord], expression_names: Sequence[str]) 
     """
     from matplotlib.figure import Figure
 
-    tracks = _longest_tracks(records)
+    tracks = longest_tracks(_tracks(records), MOST_TRACKS)
     if not tracks:
         return None
     panels = []
@@ -82,13 +83,12 @@ def draw_circumplex(records: Sequence[FaceRecord]) -> "Figure | None":
     return figure
 
 
-def _longest_tracks(records: Sequence[FaceRecord]) -> dict[int, list[FaceRecord]]:
+def _tracks(records: Sequence[FaceRecord]) -> dict[int, list[FaceRecord]]:
     tracks: dict[int, list[FaceRecord]] = defaultdict(list)
     for record in records:
         if record.probabilities is not None:
             tracks[record.track or 0].append(record)
-    longest = sorted(tracks, key=lambda track: (-len(tracks[track]), track))[:MOST_TRACKS]
-    return {track: tracks[track] for track in sorted(longest)}
+    return tracks
 
 
 def _draw_expressions(

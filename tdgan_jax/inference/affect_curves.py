@@ -11,6 +11,7 @@ import numpy as np
 from tdgan_jax.errors import UserError
 from tdgan_jax.inference.outputs import staged_path, write_errors_of
 from tdgan_jax.inference.records import FaceRecord
+from tdgan_jax.inference.tracks import longest_tracks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +49,7 @@ class AffectCurves:
     @property
     def longest(self) -> dict[int, list[Moment]]:
         """The tracks that are drawn, by their number."""
-        longest = sorted(self._tracks, key=lambda track: (-len(self._tracks[track]), track))
-        return {track: self._tracks[track] for track in sorted(longest[:MOST_TRACKS])}
+        return longest_tracks(self._tracks, MOST_TRACKS)
 
 
 def check_knows_affect(model: "Model") -> None:

@@ -1,10 +1,13 @@
 """Follows faces through the frames of a video by how far their boxes overlap."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tdgan_jax.inference.faces import Box
 from tdgan_jax.inference.records import FaceRecord
+
+T = TypeVar("T")
 
 MIN_OVERLAP = 0.3  # of two boxes of one face, as a share of their union
 MAX_FRAMES_MISSED = 10  # after which a face that comes back is another one
@@ -89,3 +92,14 @@ def overlap(box: Box, other: Box) -> float:
 
 def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def longest_tracks(tracks: Mapping[int, list[T]], most: int) -> dict[int, list[T]]:
+    """The tracks that last longest, in the order of their numbers.
+
+    Args:
+        tracks: Number of a track to its moments.
+        most: How many stay; of equally long ones those with the lowest numbers.
+    """
+    longest = sorted(tracks, key=lambda track: (-len(tracks[track]), track))[:most]
+    return {track: tracks[track] for track in sorted(longest)}
