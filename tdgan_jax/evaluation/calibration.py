@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from tdgan_jax.data.builders import open_dataset
-from tdgan_jax.data.examples import load_examples, with_expression
+from tdgan_jax.data.examples import load_examples, renumbered, with_expression
 from tdgan_jax.data.images import to_pil
 from tdgan_jax.errors import UsageError, UserError
 
@@ -39,24 +39,22 @@ def temperature_of(model: Any, dataset: str, *, data_dir: str = "") -> float:
         raise UsageError(f"--calibrate is {dataset!r}; give NAME[/CONFIG]:SPLIT")
     name, _, config = source.partition("/")
     builder = open_dataset(name, config or None, data_dir or None)
-    examples = with_expression(load_examples(builder, split, np.asarray))
-    names = model.expression_names
-    numbers = [names.index(n) if n in names else -1 for n in examples.expression_names]
-    labels = np.asarray(numbers)[examples.expressions]
-    known = np.flatnonzero(labels >= 0)
-    if not len(known):
+    loaded = load_examples(builder, split, np.asarray)
+    examples = renumbered(loaded, model.expression_names)
+    if (examples.expressions < 0).all():
         raise UserError(f"{dataset} has no label that the model knows")
-    channels = model.image_channels
-    parts = np.array_split(known, -(-len(known) // AT_ONCE))
+    examples = with_expression(examples)
+    count, channels = len(examples.files), model.image_channels
     answers = [
-        model.recognise([to_pil(examples.images[i], channels) for i in part]) for part in parts
+        model.recognise([to_pil(examples.images[i], channels) for i in part])
+        for part in np.array_split(np.arange(count), -(-count // AT_ONCE))
     ]
     scores = np.concatenate([answer.scores for answer in answers])
     probabilities = np.concatenate([answer.probabilities for answer in answers])
     expected = softmax(scores / model.description.temperature, axis=1)
     if not np.allclose(expected, probabilities, atol=1e-3):
         raise UserError("the model's probabilities are no softmax: no temperature changes them")
-    return fitted_temperature(labels[known], scores)
+    return fitted_temperature(examples.expressions, scores)
 
 
 def fitted_temperature(labels: np.ndarray, scores: np.ndarray) -> float:

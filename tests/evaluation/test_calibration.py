@@ -1,7 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from tdgan_jax.evaluation.calibration import fitted_temperature
+from tdgan_jax.data.builders import open_dataset
+from tdgan_jax.data.examples import load_examples
+from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.evaluation.calibration import fitted_temperature, temperature_of
+from tdgan_jax.steps.state import Answers
+
+PART = "synthetic_faces/64:test[:60]"
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
@@ -18,3 +26,43 @@ def test_nothing_to_fit_is_refused():
         fitted_temperature(np.zeros(0, int), np.zeros((0, 3)))
     with pytest.raises(ValueError, match="finite scores"):
         fitted_temperature(np.zeros(1, int), np.full((1, 3), np.nan))
+
+
+class Surprised:
+    """Answers surprise with a probability, whatever it is shown; its classes have another order."""
+
+    image_channels = 1
+    description = SimpleNamespace(temperature=1.0)
+
+    def __init__(self, names, shares=False):
+        self.expression_names = names
+        self.shares = shares
+
+    def recognise(self, images):
+        scores = np.zeros((len(images), len(self.expression_names)))
+        scores[:, self.expression_names.index("surprise")] = 2.0
+        odds = np.exp(scores)
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        return Answers(
+            scores, np.eye(len(scores[0]))[scores.argmax(1)] if self.shares else probabilities
+        )
+
+
+def test_the_labels_of_a_dataset_are_matched_by_name(drawn_datasets):
+    names = ("contempt", "neutral", "surprise", "fear", "disgust", "happiness", "sadness", "anger")
+    builder = open_dataset("synthetic_faces", "64", str(drawn_datasets))
+    examples = load_examples(builder, "test[:60]", np.asarray)
+    labels = np.array([names.index(examples.expression_names[i]) for i in examples.expressions])
+    scores = Surprised(names).recognise(labels).scores
+    found = temperature_of(Surprised(names), PART, data_dir=str(drawn_datasets))
+    assert found == pytest.approx(fitted_temperature(labels, scores))
+
+
+def test_what_cannot_be_calibrated_is_said(drawn_datasets):
+    names = ("surprise", "fear")
+    with pytest.raises(UsageError, match="give NAME"):
+        temperature_of(Surprised(names), "synthetic_faces/64")
+    with pytest.raises(UserError, match="no label that the model knows"):
+        temperature_of(Surprised(("contempt", "other")), PART, data_dir=str(drawn_datasets))
+    with pytest.raises(UserError, match="no temperature changes them"):
+        temperature_of(Surprised(names, shares=True), PART, data_dir=str(drawn_datasets))
