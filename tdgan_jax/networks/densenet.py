@@ -12,8 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import average_pool_2x2
-from tdgan_jax.networks.resnet import max_pool_3x3_stride_2_padded
+from tdgan_jax.networks.layers import average_pool_2x2, max_pool_3x3_stride_2
 
 # Depth to layers of each block; of 161 the growth rate is 48 and the stem has 96 channels.
 DEPTHS = {
@@ -187,7 +186,7 @@ def max_pool_3x3_stride_2_any_size(x: jax.Array) -> jax.Array:
     if odd_height or odd_width:
         config = [(0, 0, 0), (0, odd_height, 0), (0, odd_width, 0), (0, 0, 0)]
         x = jax.lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
-    return max_pool_3x3_stride_2_padded(x)
+    return max_pool_3x3_stride_2(x, hangs_over="start")
 
 
 def _check_sizes(

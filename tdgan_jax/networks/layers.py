@@ -109,27 +109,32 @@ def _max_along_backward(axis: int, kept, gradient: jax.Array):
 _max_along.defvjp(_max_along_forward, _max_along_backward)
 
 
-def max_pool_3x3_stride_2(x: jax.Array) -> jax.Array:
+def max_pool_3x3_stride_2(x: jax.Array, *, hangs_over: str = "end") -> jax.Array:
     """Halves height and width by the maximum of 3x3 windows.
 
-    The last window hangs one pixel over the lower and right edge, which is PyTorch's ceil mode
-    with an even input size and no padding. One axis after the other, as maxima of even rows, odd
-    rows and the next even rows, with a gradient of its own: `reduce_window` is several times slower
+    One axis after the other, with a gradient of its own: `reduce_window` is several times slower
     backwards on the CPU backend, and the gradient of `maximum` several times longer to compile.
 
     Args:
         x: `[N, H, W, C]` with even H and W.
+        hangs_over: The edge that windows hang over by one pixel: `"end"`, the lower and right one,
+            which is PyTorch's ceil mode without padding; `"start"`, the upper and left one, which
+            is padding 1.
 
     Returns:
         `[N, H/2, W/2, C]`.
     """
-    return _max_of_three_strided(_max_of_three_strided(x, 1), 2)
+    for axis in (2, 1):
+        x = _max_of_three_strided(x, axis, hangs_over)
+    return x
 
 
-def _even_odd_next(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Elements 0, 2, 4 ..., elements 1, 3, 5 ..., and elements 2, 4 ... with -inf at the end."""
+def _windows_of_three(x: jax.Array, axis: int, hangs_over: str) -> tuple[jax.Array, ...]:
+    """First, second and third element of each window, -inf outside."""
     even, odd = _pairs(x, axis)
-    return even, odd, _shifted(even, axis, by=-1, fill=-jnp.inf)
+    if hangs_over == "end":
+        return even, odd, _shifted(even, axis, by=-1, fill=-jnp.inf)
+    return _shifted(odd, axis, by=1, fill=-jnp.inf), even, odd
 
 
 def _shifted(x: jax.Array, axis: int, *, by: int, fill: float) -> jax.Array:
@@ -139,27 +144,30 @@ def _shifted(x: jax.Array, axis: int, *, by: int, fill: float) -> jax.Array:
     return jax.lax.pad(x, jnp.array(fill, x.dtype), config)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max_of_three_strided(x: jax.Array, axis: int) -> jax.Array:
-    even, odd, following = _even_odd_next(x, axis)
-    return jnp.maximum(jnp.maximum(even, odd), following)
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _max_of_three_strided(x: jax.Array, axis: int, hangs_over: str) -> jax.Array:
+    first, second, third = _windows_of_three(x, axis, hangs_over)
+    return jnp.maximum(jnp.maximum(first, second), third)
 
 
-def _max_of_three_strided_forward(x: jax.Array, axis: int):
-    return _max_of_three_strided(x, axis), x
+def _max_of_three_strided_forward(x: jax.Array, axis: int, hangs_over: str):
+    return _max_of_three_strided(x, axis, hangs_over), x
 
 
-def _max_of_three_strided_backward(axis: int, x: jax.Array, gradient: jax.Array):
-    even, odd, following = _even_odd_next(x, axis)
+def _max_of_three_strided_backward(axis: int, hangs_over: str, x: jax.Array, gradient: jax.Array):
+    first, second, third = _windows_of_three(x, axis, hangs_over)
     # The first of equal elements takes the gradient, as in PyTorch.
-    to_even = (even >= odd) & (even >= following)
-    to_odd = ~to_even & (odd >= following)
-    to_following = ~to_even & ~to_odd
-    even_gradient = jnp.where(to_even, gradient, 0.0) + _shifted(
-        jnp.where(to_following, gradient, 0.0), axis, by=1, fill=0.0
+    is_first = (first >= second) & (first >= third)
+    is_second = ~is_first & (second >= third)
+    is_third = ~is_first & ~is_second
+    to_first, to_second, to_third = (
+        jnp.where(is_largest, gradient, 0.0) for is_largest in (is_first, is_second, is_third)
     )
-    odd_gradient = jnp.where(to_odd, gradient, 0.0)
-    return (jnp.stack([even_gradient, odd_gradient], axis=axis + 1).reshape(x.shape),)
+    if hangs_over == "end":
+        even, odd = to_first + _shifted(to_third, axis, by=1, fill=0.0), to_second
+    else:
+        even, odd = to_second, to_third + _shifted(to_first, axis, by=-1, fill=0.0)
+    return (jnp.stack([even, odd], axis=axis + 1).reshape(x.shape),)
 
 
 _max_of_three_strided.defvjp(_max_of_three_strided_forward, _max_of_three_strided_backward)

@@ -138,14 +138,6 @@ class ResidualBlock(nnx.Module):
         return nnx.relu(x + shortcut)
 
 
-def max_pool_3x3_stride_2_padded(x: jax.Array) -> jax.Array:
-    """Halves even height and width by the maximum of 3x3 windows, padding 1.
-
-    The mirror image of the pool whose last window hangs over the other edge.
-    """
-    return max_pool_3x3_stride_2(x[:, ::-1, ::-1])[:, ::-1, ::-1]
-
-
 class ResNet(nnx.Module):
     """Stem, four stages, average pool and a linear layer (spec IF-GAN 5)."""
 
@@ -229,7 +221,7 @@ class ResNet(nnx.Module):
         """
         x = self.conv1(image)  # [N, S/2, S/2, 64]
         x = nnx.relu(self.norm1(x, statistics))
-        x = max_pool_3x3_stride_2_padded(x)  # [N, S/4, S/4, 64]
+        x = max_pool_3x3_stride_2(x, hangs_over="start")  # [N, S/4, S/4, 64]
         for stage in self.stages:
             for block in stage:
                 x = block(x, statistics)  # [N, S/4, S/4, 256] ... [N, S/32, S/32, 2048]

@@ -15,8 +15,8 @@ from flax import nnx
 
 from tdgan_jax.families.ma_net.blocks import DIRECTIONS, AttentionBlock, MultiScaleBlock
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import linear
-from tdgan_jax.networks.resnet import ResidualBlock, convolution, max_pool_3x3_stride_2_padded
+from tdgan_jax.networks.layers import linear, max_pool_3x3_stride_2
+from tdgan_jax.networks.resnet import ResidualBlock, convolution
 
 NUM_PATCHES = 4
 SIZE_DIVISOR = 16  # the map that is cut into quadrants has an eighth of the image's size
@@ -167,7 +167,7 @@ class MANet(nnx.Module):
         """What both kinds of branches look at: `[N, S/8, S/8, 2 * width]` of `[N, S, S, C]`."""
         x = self.conv1(image)  # [N, S/2, S/2, width]
         x = nnx.relu(self.norm1(x, statistics))
-        x = max_pool_3x3_stride_2_padded(x)  # [N, S/4, S/4, width]
+        x = max_pool_3x3_stride_2(x, hangs_over="start")  # [N, S/4, S/4, width]
         for block in (*self.layer1, *self.layer2):
             x = block(x, statistics)
         return x

@@ -29,7 +29,8 @@ from tdgan_jax.families.ma_net.weights import (
 )
 from tdgan_jax.losses import Diversity, cross_entropy_loss
 from tdgan_jax.networks.batch_norm import batch_statistics
-from tdgan_jax.networks.resnet import ResidualBlock, max_pool_3x3_stride_2_padded
+from tdgan_jax.networks.layers import max_pool_3x3_stride_2
+from tdgan_jax.networks.resnet import ResidualBlock
 from tdgan_jax.torch_weights.mapping import parameters_from_torch, torch_from_parameters
 from tdgan_jax.torch_weights.resnet import with_counters
 from tests.golden_diversified import (
@@ -180,7 +181,9 @@ def evaluated(golden):
     def run(tree):
         network = nnx.merge(golden.definition, tree)
         stages = {"conv1": network.conv1(golden.images)}
-        x = max_pool_3x3_stride_2_padded(nnx.relu(network.norm1(stages["conv1"], None)))
+        x = max_pool_3x3_stride_2(
+            nnx.relu(network.norm1(stages["conv1"], None)), hangs_over="start"
+        )
         stages["layer1"] = through(network.layer1, x)
         stages["layer2"] = through(network.layer2, stages["layer1"])
         patches = quadrants(stages["layer2"])
