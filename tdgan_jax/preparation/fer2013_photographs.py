@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from tdgan_jax.data.equal_pictures import empty_pictures, gray_pictures, nearly_equal
 from tdgan_jax.data.image_files import BadImage, encode_png
 from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.division import Division, owners_splits
-from tdgan_jax.preparation.equal_pictures import empty_pictures, gray_pictures, nearly_equal
 from tdgan_jax.preparation.image_builder import ImageBuilder, ReadImages
 from tdgan_jax.preparation.image_workers import Reading
 from tdgan_jax.preparation.listing import ListedImage

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from tdgan_jax.preparation.equal_pictures import (
+from tdgan_jax.data.equal_pictures import (
     MAX_DIFFERENCE,
     empty_pictures,
     gray_pictures,
