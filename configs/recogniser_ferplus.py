@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.expressions.builder_config = "without_test"
     config.data.training_transform = "resize"
     config.data.targets = "votes"
-    config.data.validation = "none"
+    config.data.validation_fraction = 0.05
     config.evaluation.selection = "last"
     config.data.additional_training_datasets = "fer2013/without_private_test"
     config.data.augmentations = (
@@ -45,24 +45,27 @@ def get_config(variant: str = "") -> ConfigDict:
                 "kind": "affine",
                 "rotation_degrees": 12.0,
                 "translation": 0.08,
-                "scale": (0.88, 1.12),
+                "scale": (0.85, 1.15),
             }
         ),
+        ConfigDict({"kind": "colour_jitter", "brightness": 0.3, "contrast": 0.3}),
         ConfigDict({"kind": "erasing", "probability": 0.4, "area": (0.02, 0.2), "fill": "mean"}),
+        ConfigDict({"kind": "mixup", "alpha": 0.2}),
     )
     config.data.mean = (0.507,)
     config.data.deviation = (0.255,)
     config.model.encoder = "resnet"
     config.model.image_size_px = 44
-    config.model.resnet_depth = 10
+    config.model.resnet_depth = 18
     config.model.resnet_width = 32
     config.model.resnet_stem = "3x3"
-    config.model.dropout_rate = 0.2
-    config.training.epochs = 12
+    config.model.squeeze_reduction = 8
+    config.model.dropout_rate = 0.3
+    config.training.epochs = 28
     config.training.batch_size = 64
     config.training.parameter_average_decay = 0.999
     config.optimizer.kind = "adamw"
-    config.optimizer.weight_decay = 0.02
+    config.optimizer.weight_decay = 0.05
     config.optimizer.decays_vectors = False
     config.schedule.kind = "one_cycle"
     config.schedule.learning_rate = 4e-3

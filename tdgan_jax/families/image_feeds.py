@@ -10,7 +10,7 @@ from tdgan_jax.data.examples import Examples, in_memory, joined
 from tdgan_jax.data.image_feed import ImageFeed, check_image_feed, with_targets
 from tdgan_jax.data.loading import training_transform
 from tdgan_jax.families.family import Parts
-from tdgan_jax.families.other_datasets import load_whole_datasets, named_datasets
+from tdgan_jax.families.other_datasets import load_additional_datasets, named_datasets
 
 NUM_RATERS = 10  # of FER+
 
@@ -28,9 +28,7 @@ def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
         UsageError: If the configuration asks for something impossible.
     """
     data = config.data
-    others = load_whole_datasets(
-        config, data.additional_training_datasets, parts.fit, training_transform(config)
-    )
+    others = load_additional_datasets(config, parts, training_transform(config))
     fit = joined(parts.fit, [_with_votes(other) for other in others]) if others else parts.fit
     taught = with_targets(fit, data.targets, drop_single_votes=data.drop_single_votes)
     feed = ImageFeed(

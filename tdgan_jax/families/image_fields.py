@@ -25,8 +25,9 @@ def image_data_fields() -> Config:
     data: Config = ConfigDict()
     data.directory = ""  # prepared datasets; "": TFDS's default
     data.expressions = expressions_fields()
-    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too; images of other classes
-    # are left out. With votes as targets, a label counts as if all raters had given it.
+    # Datasets as NAME or NAME/CONFIG, separated by commas, which train too. Images of other classes
+    # are left out, and those that the validation or test part holds too. With votes as targets, a
+    # label counts as if all raters had given it.
     data.additional_training_datasets = ""
     data.num_folds = 0  # of a cross-validation; 0: the two splits above
     data.fold = -1  # the one to run; -1: all of them

@@ -1,13 +1,52 @@
 """Images of other datasets that train beside a configuration's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tdgan_jax.configuration import Config
-from tdgan_jax.data.examples import Examples, Transform, with_classes
-from tdgan_jax.data.loading import load_labelled, open_prepared
+from tdgan_jax.data.equal_pictures import nearly_equal
+from tdgan_jax.data.examples import Examples, Transform, with_classes, with_transform
+from tdgan_jax.data.images import resize_exactly
+from tdgan_jax.data.loading import load_labelled, open_prepared, test_transform
 from tdgan_jax.errors import UsageError
+from tdgan_jax.families.family import Parts
+
+COMPARED_PX = 32  # height and width at which images of different datasets are compared
+
+
+def load_additional_datasets(config: Config, parts: Parts, transform: Transform) -> list[Examples]:
+    """Images of `data.additional_training_datasets`, except those held out from the training.
+
+    Datasets share photographs (FER+ and FER-2013 hold the same ones): an image that the validation
+    or test part holds too, whatever it was encoded as, does not train.
+
+    Args:
+        config: The configuration.
+        parts: Of its own dataset.
+        transform: Applied to every image when it is read.
+
+    Raises:
+        UsageError: As `load_whole_datasets`.
+    """
+    names = config.data.additional_training_datasets
+    others = load_whole_datasets(config, names, parts.fit, transform)
+    if not others:
+        return []
+    held_out = [part.images for part in (parts.validation, parts.test) if part is not None]
+    pictures = np.concatenate([_small_pictures(images) for images in held_out])
+    as_tested = test_transform(config)
+    kept = []
+    for other in others:
+        looked_at = _small_pictures(with_transform(other, as_tested).images)
+        equal = [first for first, _ in nearly_equal(looked_at, pictures)]
+        kept.append(other.select(np.setdiff1d(np.arange(len(other.files)), equal)))
+    return kept
+
+
+def _small_pictures(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Gray, uint8 `[N, COMPARED_PX, COMPARED_PX]`."""
+    return np.stack([resize_exactly(image, COMPARED_PX, 1)[..., 0] for image in images])
 
 
 def load_whole_datasets(

@@ -18,7 +18,11 @@ from tdgan_jax.families.ifgan.average_identity import (
     average_faces,
     check_complete,
 )
-from tdgan_jax.families.other_datasets import load_whole_datasets, named_datasets
+from tdgan_jax.families.other_datasets import (
+    load_additional_datasets,
+    load_whole_datasets,
+    named_datasets,
+)
 
 
 def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> AverageFaceFeed:
@@ -35,9 +39,7 @@ def average_face_feed(config: Config, parts: Parts, cache: Path | None) -> Avera
     """
     data, size = config.data, config.model.image_size_px
     fit = parts.fit
-    others = load_whole_datasets(
-        config, data.additional_training_datasets, fit, square_transform(config)
-    )
+    others = load_additional_datasets(config, parts, square_transform(config))
     expressions = in_memory(
         joined(fit, others) if others else fit,
         limit_bytes=data.memory_limit_bytes,
