@@ -9,6 +9,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.exchange.checksums import check_sums
 from tdgan_jax.exchange.description import MODEL_FILE, read_description
 from tdgan_jax.exchange.selected_runs import open_run
+from tdgan_jax.families.fields import default_fields
 from tdgan_jax.families.known import family_named
 from tdgan_jax.families.stored import FoundArchitecture, ModelDescription, StoredModel
 from tdgan_jax.runs.folder import is_run_folder
@@ -80,7 +81,10 @@ def check_same_architecture(
     Raises:
         UserError: Names the first field that differs.
     """
-    said = description.architecture | {
+    # A field that is younger than the description was as the system's default says.
+    younger = default_fields(description.family)["model"]
+    said = {field: younger[field] for field in found.architecture if field in younger}
+    said |= description.architecture | {
         "number of expression_names": len(description.expression_names),
         "num_identities": description.num_identities,
     }

@@ -31,7 +31,7 @@ def write_onnx_network(
     batch = torch.export.Dim("batch")
     # `*noise` is one argument, a tuple, to torch.export.
     shapes = [{0: batch} for _ in inputs]
-    dynamic_shapes = (*shapes[:2], tuple(shapes[2:])) if len(inputs) > 1 else tuple(shapes)
+    dynamic_shapes = (*shapes[:2], tuple(shapes[2:])) if len(inputs) > 2 else tuple(shapes)
     with _quiet():
         torch.onnx.export(
             network.eval(),

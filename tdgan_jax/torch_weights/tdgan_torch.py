@@ -21,6 +21,7 @@ specification of TDGAN.
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -181,6 +182,22 @@ class ResidualBlock(nn.Module):
         return x + self.infer(x)
 
 
+class ResizeConvolution(nn.Conv2d):
+    """Repeats pixels, then convolves: doubles the side."""
+
+    def forward(self, input: Tensor) -> Tensor:  # as the base class names it
+        """Maps (batch, in, h, w) to (batch, out, 2 h, 2 w)."""
+        return super().forward(nn.functional.interpolate(input, scale_factor=2))
+
+
+class PixelNorm(nn.Module):
+    """Divides each pixel's vector of channels by the root of its mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (batch, channels, h, w) to the same shape."""
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
 class Decoder(nn.Module):
     """Decoder D_g: the embedding of both features and noise, and five transposed convolutions."""
 
@@ -190,6 +207,8 @@ class Decoder(nn.Module):
         width_multiplier: float = 1.0,
         noise_channels: int = 256,
         num_residual_blocks: int = 6,
+        upsampling: str = "transposed",
+        norm: str = "instance",
     ):
         """Makes the layers: weights from N(0, 0.02^2), biases with PyTorch's default.
 
@@ -198,6 +217,8 @@ class Decoder(nn.Module):
             width_multiplier: Scales the features' width of 128 and the widths 512, 256, 128, 64.
             noise_channels: Channels of the noise, N_z; not scaled, 0 for a decoder without noise.
             num_residual_blocks: Residual blocks of the embedding, N_b.
+            upsampling: "transposed", as released, or "resize".
+            norm: "instance", as released, or "pixel".
         """
         super().__init__()
         self.noise_channels = noise_channels
@@ -208,10 +229,10 @@ class Decoder(nn.Module):
             nn.Conv2d(2 * width128 + noise_channels, width128, 3, padding=1), nn.ReLU()
         )
         self.emb2 = nn.Sequential(*(ResidualBlock(width128) for _ in range(num_residual_blocks)))
-        self.us1 = self._upsampling(width128, width512)
-        self.us2 = self._upsampling(width512, width256)
-        self.us3 = self._upsampling(width256, width128)
-        self.us4 = self._upsampling(width128, width64)
+        widths = (width128, width512, width256, width128, width64)
+        self.us1, self.us2, self.us3, self.us4 = (
+            self._upsampling(*channels, upsampling, norm) for channels in pairwise(widths)
+        )
         self.us5 = nn.Sequential(
             nn.ConvTranspose2d(width64, channels, 3, padding=1, bias=False), nn.Sigmoid()
         )
@@ -220,12 +241,19 @@ class Decoder(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     @staticmethod
-    def _upsampling(in_channels: int, out_channels: int) -> nn.Sequential:
-        """Makes a layer that doubles the side; its instance norm has no parameters."""
+    def _upsampling(
+        in_channels: int, out_channels: int, upsampling: str, norm: str
+    ) -> nn.Sequential:
+        """Makes a layer that doubles the side; its norm has no parameters."""
+        if upsampling == "transposed":
+            convolution: nn.Module = nn.ConvTranspose2d(
+                in_channels, out_channels, 4, stride=2, padding=1, bias=False
+            )
+        else:
+            convolution = ResizeConvolution(in_channels, out_channels, 3, padding=1, bias=False)
+        normalisation = nn.InstanceNorm2d(out_channels, eps=1e-5)
         return nn.Sequential(
-            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
-            nn.InstanceNorm2d(out_channels, eps=1e-5),
-            nn.ReLU(),
+            convolution, normalisation if norm == "instance" else PixelNorm(), nn.ReLU()
         )
 
     def forward(
@@ -284,6 +312,8 @@ class Generator(nn.Module):
         num_residual_blocks: int = 6,
         dropout_rate: float = 0.5,
         num_inception_blocks: int = 4,
+        upsampling: str = "transposed",
+        decoder_norm: str = "instance",
     ):
         """Makes the four networks.
 
@@ -296,6 +326,8 @@ class Generator(nn.Module):
             num_residual_blocks: Residual blocks of the decoder's embedding, N_b.
             dropout_rate: Dropout of the expression classifier in training.
             num_inception_blocks: Inception-residual blocks of each encoder.
+            upsampling: See `Decoder`.
+            decoder_norm: `norm` of `Decoder`.
 
         Raises:
             ValueError: If the images' side is not a positive multiple of 16.
@@ -304,7 +336,14 @@ class Generator(nn.Module):
         self.enc_FR = Encoder(channels, width_multiplier, num_inception_blocks)
         self.enc_ER = Encoder(channels, width_multiplier, num_inception_blocks)
         self.fc_ER = Head(num_classes, image_size_px, width_multiplier, dropout_rate)
-        self.dec = Decoder(channels, width_multiplier, noise_channels, num_residual_blocks)
+        self.dec = Decoder(
+            channels,
+            width_multiplier,
+            noise_channels,
+            num_residual_blocks,
+            upsampling,
+            decoder_norm,
+        )
 
     def forward(
         self, face_image: Tensor, expression_image: Tensor, noise: Tensor | None = None
@@ -423,6 +462,8 @@ def make_networks(
         len(weights["fc_ER_G"]["fc3.bias"]),
         noise_channels=architecture.get("noise_channels", 256),
         num_residual_blocks=architecture.get("num_residual_convolutions", 6),
+        upsampling=architecture.get("upsampling", "transposed"),
+        decoder_norm=architecture.get("decoder_norm", "instance"),
         **shared,
     )
     face_discriminator = Discriminator(len(weights["Dis_FR"]["fc.fc3.bias"]), **shared)

@@ -10,8 +10,9 @@ from tdgan_jax.families.tdgan.weights import FILE_STEMS
 from tdgan_jax.networks.inception import ENCODER_STRIDE, fitting_multiplier
 from tdgan_jax.torch_weights.mapping import StateDict
 
-# What the shapes do not tell; only training uses it.
+# What the shapes do not tell: only training uses the one, the other is that of the paper.
 DROPOUT_RATE = 0.5
+DECODER_NORM = "instance"
 
 
 class TdganArchitecture(NamedTuple):
@@ -23,7 +24,7 @@ class TdganArchitecture(NamedTuple):
         num_identities: K.
     """
 
-    model: dict[str, int | float]
+    model: dict[str, int | float | str]
     num_expressions: int
     num_identities: int
 
@@ -54,6 +55,7 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
     conv4 = shape("expression_encoder", "conv4.0.conv.weight", 4)
     hidden, flat = shape("expression_head", "fc1.weight", 2)
     embedding = shape("decoder", "emb1.0.weight", 4)
+    upsampling = shape("decoder", "us1.0.weight", 4)
     feature_channels = conv4[0]
     feature_size = math.isqrt(flat // feature_channels)
     noise_channels = embedding[1] - 2 * feature_channels
@@ -71,6 +73,8 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
         "noise_channels": noise_channels,
         "num_residual_convolutions": _count(state_dicts["decoder"], r"emb2\.(\d+)\."),
         "dropout_rate": DROPOUT_RATE,
+        "upsampling": "resize" if upsampling[2:] == (3, 3) else "transposed",
+        "decoder_norm": DECODER_NORM,
     }
     num_expressions = shape("expression_head", "fc3.weight", 2)[0]
     num_identities = shape("face_discriminator", "fc.fc3.weight", 2)[0] - 1

@@ -16,7 +16,7 @@ from tdgan_jax.families.loop_fields import (
 LIMITS: Limits = {
     "model.width_multiplier": (1 / 64, 8),
     "model.num_inception_blocks": (1, 16),
-    "model.noise_channels": (1, 2**14),
+    "model.noise_channels": (0, 2**14),
     "model.num_residual_convolutions": (0, 64),
     "data.faces.num_identities": (0, 10**7),
     "data.augmentation.rotation_degrees": (0, 180),
@@ -25,17 +25,25 @@ LIMITS: Limits = {
     "training.face_discriminator_gap": (1, 10**9),
     "training.expression_discriminator_gap": (1, 10**9),
     "training.discriminator_warmup_steps": (0, 10**9),
+    "training.autoencoding_steps": (0, 10**9),
     "learning_rate.face_encoder": (0, 100),
     "learning_rate.expression_encoder": (0, 100),
     "learning_rate.expression_head": (0, 100),
     "learning_rate.decoder": (0, 100),
     "learning_rate.face_discriminator": (0, 100),
     "learning_rate.expression_discriminator": (0, 100),
+    "learning_rate.realism_critic": (0, 100),
+    "learning_rate.identity_adversary": (0, 100),
     "loss.adversarial_face_weight": (0, 1e6),
     "loss.adversarial_expression_weight": (0, 1e6),
     "loss.perceptual_weight": (0, 1e6),
     "loss.consistency_weight": (0, 1e6),
     "loss.label_gradient_weight": (0, 1e6),
+    "loss.own_reconstruction_weight": (0, 1e6),
+    "loss.realism_weight": (0, 1e6),
+    "loss.realism_gradient_penalty": (0, 1e6),
+    "loss.identity_confusion_weight": (0, 1e6),
+    "loss.coarse_share": (0, 1),
 }
 
 
@@ -51,6 +59,8 @@ def tdgan_config() -> Config:
     config.model.noise_channels = 256  # N_z
     config.model.num_residual_convolutions = 6  # N_b
     config.model.dropout_rate = 0.5
+    config.model.upsampling = "transposed"  # or "resize": no grid
+    config.model.decoder_norm = "instance"  # or "pixel": keeps the means of the channels
 
     config.data = ConfigDict()
     config.data.directory = ""  # prepared datasets; "": TFDS's default
@@ -92,6 +102,8 @@ def tdgan_config() -> Config:
     config.training.expression_discriminator_gap = 10
     # First steps without generator updates, both discriminators updated each time.
     config.training.discriminator_warmup_steps = 0
+    # First steps in which the generator learns without discriminators and critics.
+    config.training.autoencoding_steps = 0
     # Run folder of the plain classifier with which the expression branch and the expression
     # discriminator begin; "": random weights.
     config.training.classifier_run = ""
@@ -103,6 +115,8 @@ def tdgan_config() -> Config:
     config.learning_rate.decoder = 1e-4
     config.learning_rate.face_discriminator = 1e-4
     config.learning_rate.expression_discriminator = 1e-4
+    config.learning_rate.realism_critic = 1e-4  # where its loss has a weight, as of the next
+    config.learning_rate.identity_adversary = 1e-4
 
     config.loss = ConfigDict()
     config.loss.adversarial_face_weight = 0.2  # lambda_G_f
@@ -112,6 +126,12 @@ def tdgan_config() -> Config:
     # Weight of the label loss in the expression encoder; 0: the head alone learns from labels.
     config.loss.label_gradient_weight = 0.0
     config.loss.perceptual_network = "face_discriminator"  # or "face_encoder"
+    # Beyond the paper, off: see families/tdgan/critics.py and objective.py.
+    config.loss.own_reconstruction_weight = 0.0  # each image from its own two features
+    config.loss.realism_weight = 0.0  # of a critic that sees generated images and expressions
+    config.loss.realism_gradient_penalty = 0.0  # R1 of that critic
+    config.loss.identity_confusion_weight = 0.0  # keeps the person out of the expression feature
+    config.loss.coarse_share = 0.0  # of the expression discriminator's images at half resolution
 
     # evaluation.selection=test is the released program's habit.
     config.evaluation = evaluation_fields(batch_size=64)
@@ -152,7 +172,7 @@ def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
     # 1e-3 and more keep the classifiers at chance. The face discriminator stays at 1e-4: it must
     # not run away from the generator.
     for network in config.learning_rate:
-        if network != "face_discriminator":
+        if network not in ("face_discriminator", "realism_critic", "identity_adversary"):
             config.learning_rate[network] = 5e-4
 
 

@@ -25,10 +25,18 @@ from tdgan_jax.networks.inception import (
     released_normal,
     scaled,
 )
-from tdgan_jax.networks.layers import InstanceNorm, conv_transpose_4x4_stride_2, uniform_fan_in
+from tdgan_jax.networks.layers import (
+    InstanceNorm,
+    conv_transpose_4x4_stride_2,
+    normalise_pixels,
+    resize_conv_3x3,
+    uniform_fan_in,
+)
 from tdgan_jax.steps.state import split
 
 DECODER_NORM_EPSILON = 1e-5
+UPSAMPLINGS = ("transposed", "resize")
+DECODER_NORMS = ("instance", "pixel")
 
 
 class TransposedConvolution(nnx.Module):
@@ -45,20 +53,53 @@ class TransposedConvolution(nnx.Module):
         return conv_transpose_4x4_stride_2(x, self.kernel[...], dtype=self.dtype)
 
 
-class Upsampling(nnx.Module):
-    """Transposed convolution, non-affine instance norm, ReLU (spec TDGAN 2.5)."""
+class ResizeConvolution(nnx.Module):
+    """Repeats pixels and convolves 3x3, without bias: doubles the size without a grid."""
 
     def __init__(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs):
-        """Makes a unit that doubles height and width."""
-        self.conv = TransposedConvolution(in_channels, out_channels, rngs=rngs)
-        self.norm = InstanceNorm(
-            out_channels, epsilon=DECODER_NORM_EPSILON, affine=False, rngs=rngs
+        """Makes the kernel `[3, 3, in, out]`, N(0, 0.02^2); the norm after it sets the scale."""
+        kernel_shape = (3, 3, in_channels, out_channels)
+        self.dtype = None  # as of flax's layers, see execution.py
+        self.kernel = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), kernel_shape))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[N, H, W, in]` to `[N, 2H, 2W, out]`."""
+        return resize_conv_3x3(x, self.kernel[...], dtype=self.dtype)
+
+
+class Upsampling(nnx.Module):
+    """Doubles the size, normalises, ReLU; by default as released (spec TDGAN 2.5)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        upsampling: str = "transposed",
+        norm: str = "instance",
+        rngs: nnx.Rngs,
+    ):
+        """Makes a unit that doubles height and width.
+
+        Args:
+            in_channels: Channels of the input.
+            out_channels: Channels of the output.
+            upsampling: One of `UPSAMPLINGS`.
+            norm: One of `DECODER_NORMS`; none has parameters.
+            rngs: Initialises the kernel.
+        """
+        convolution = TransposedConvolution if upsampling == "transposed" else ResizeConvolution
+        self.conv = convolution(in_channels, out_channels, rngs=rngs)
+        self.norm = (
+            InstanceNorm(out_channels, epsilon=DECODER_NORM_EPSILON, affine=False, rngs=rngs)
+            if norm == "instance"
+            else None
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[N, H, W, in]` to `[N, 2H, 2W, out]`, at least 0."""
         x = self.conv(x)
-        x = self.norm(x)
+        x = normalise_pixels(x) if self.norm is None else self.norm(x)
         return nnx.relu(x)
 
 
@@ -74,6 +115,8 @@ class Decoder(nnx.Module):
         embedding_channels: int = 128,
         num_residual_convolutions: int = 6,
         widths: Sequence[int] = (512, 256, 128, 64),
+        upsampling: str = "transposed",
+        norm: str = "instance",
         rngs: nnx.Rngs,
     ):
         """Makes the decoder.
@@ -85,6 +128,8 @@ class Decoder(nnx.Module):
             embedding_channels: Channels of the embedding.
             num_residual_convolutions: N_b, residual convolutions of the embedding.
             widths: Channels after each of the four upsamplings.
+            upsampling: See `Upsampling`, as for the next one.
+            norm: See `Upsampling`.
             rngs: Initialises the kernels.
         """
 
@@ -105,7 +150,7 @@ class Decoder(nnx.Module):
         )
         in_widths = (embedding_channels, *widths[:-1])
         self.upsamplings = nnx.List(
-            Upsampling(in_width, out_width, rngs=rngs)
+            Upsampling(in_width, out_width, upsampling=upsampling, norm=norm, rngs=rngs)
             for in_width, out_width in zip(in_widths, widths, strict=True)
         )
         # A transposed convolution of stride 1 is a convolution with the kernel turned by 180
@@ -213,6 +258,8 @@ def make_tdgan(
     noise_channels: int = 256,
     num_residual_convolutions: int = 6,
     dropout_rate: float = 0.5,
+    upsampling: str = "transposed",
+    decoder_norm: str = "instance",
     rngs: nnx.Rngs,
 ) -> TDGAN:
     """Makes the six networks; the defaults are the paper's sizes (spec TDGAN 2 and 8.5).
@@ -227,14 +274,22 @@ def make_tdgan(
         noise_channels: N_z.
         num_residual_convolutions: N_b.
         dropout_rate: Dropout of the three heads.
+        upsampling: One of `UPSAMPLINGS`; the released one is "transposed".
+        decoder_norm: One of `DECODER_NORMS`; the released one is "instance".
         rngs: Initialises all parameters.
 
     Returns:
         The networks, sharing nothing.
 
     Raises:
-        ValueError: If the image size is not a positive multiple of 16.
+        ValueError: If the image size is not a positive multiple of 16, or a name is unknown.
     """
+    for field, value, known in (
+        ("upsampling", upsampling, UPSAMPLINGS),
+        ("decoder_norm", decoder_norm, DECODER_NORMS),
+    ):
+        if value not in known:
+            raise ValueError(f"{field} is {value!r}; known: {', '.join(known)}")
     if image_size_px <= 0 or image_size_px % ENCODER_STRIDE:
         raise ValueError(f"image_size_px must be a multiple of 16, got {image_size_px}")
     feature_channels = scaled(128, width_multiplier)
@@ -263,6 +318,8 @@ def make_tdgan(
         embedding_channels=scaled(128, width_multiplier),
         num_residual_convolutions=num_residual_convolutions,
         widths=tuple(scaled(width, width_multiplier) for width in (512, 256, 128, 64)),
+        upsampling=upsampling,
+        norm=decoder_norm,
         rngs=rngs,
     )
     return TDGAN(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from tdgan_jax.families.tdgan.critics import Critics, identity_confusion_loss, realism_loss
 from tdgan_jax.families.tdgan.networks import Definitions, Judgement
 from tdgan_jax.losses import (
     absolute_error_loss,
@@ -18,6 +19,7 @@ from tdgan_jax.losses import (
     cross_entropy_loss,
     squared_error_loss,
 )
+from tdgan_jax.networks.layers import average_pool_2x2
 from tdgan_jax.steps.state import Metrics, Parameters
 
 
@@ -75,6 +77,12 @@ class Objective(NamedTuple):
         label_gradient_weight: Weight of the expression head's loss in the expression encoder's
             gradient; 0 trains the head alone.
         perceptual_network: `"face_discriminator"` or `"face_encoder"`.
+        own_reconstruction_weight: Of both images drawn again from their own two features.
+        realism_weight: Of the realism critic's judgement, see `critics.py`.
+        realism_gradient_penalty: gamma of that critic's own loss.
+        identity_confusion_weight: Of the identity adversary's, in the expression encoder.
+        coarse_share: Share of the images that the expression discriminator sees at half the
+            resolution, real and generated ones: what it sees then is no fine texture.
     """
 
     adversarial_face_weight: float = 0.2
@@ -83,6 +91,11 @@ class Objective(NamedTuple):
     consistency_weight: float = 5.0
     label_gradient_weight: float = 0.0
     perceptual_network: str = "face_discriminator"
+    own_reconstruction_weight: float = 0.0
+    realism_weight: float = 0.0
+    realism_gradient_penalty: float = 0.0
+    identity_confusion_weight: float = 0.0
+    coarse_share: float = 0.0
 
 
 class FirstPass(NamedTuple):
@@ -151,24 +164,37 @@ def reconstruct(
     generator: Mapping[str, Parameters],
     first: FirstPass,
     noises: Sequence[jax.Array | None],
-) -> tuple[jax.Array, jax.Array]:
+    *,
+    draws_own: bool = False,
+) -> list[jax.Array]:
     """Generator passes 2 and 3, which must give back the face and the expression image (Eq. 7).
 
+    Args:
+        networks: Definitions of the six networks.
+        generator: Network name to tree.
+        first: Results of pass 1.
+        noises: Of passes 2 and 3.
+        draws_own: Whether each image is also drawn from its own two features, with the same noise.
+
     Returns:
-        G(face = I_g, expression = I_f) and G(face = I_e, expression = I_g).
+        G(face = I_g, expression = I_f) and G(face = I_e, expression = I_g), and where it is asked
+        for G(face = I_f, expression = I_f) and G(face = I_e, expression = I_e).
     """
     face_encoder = nnx.merge(networks.face_encoder, generator["face_encoder"])
     expression_encoder = nnx.merge(networks.expression_encoder, generator["expression_encoder"])
     decoder = nnx.merge(networks.decoder, generator["decoder"])
     face_feature_of_generated = face_encoder(first.generated)
     expression_feature_of_generated = expression_encoder(first.generated)
-    both = decoder(
-        jnp.concatenate([first.expression_feature_of_face, expression_feature_of_generated]),
-        jnp.concatenate([face_feature_of_generated, first.face_feature_of_expression]),
-        _joined(noises),
+    expression_features = [first.expression_feature_of_face, expression_feature_of_generated]
+    face_features = [face_feature_of_generated, first.face_feature_of_expression]
+    if draws_own:
+        expression_features += [first.expression_feature_of_face, first.expression_feature]
+        face_features += [first.face_feature, first.face_feature_of_expression]
+        noises = [*noises, *noises]
+    drawn = decoder(
+        jnp.concatenate(expression_features), jnp.concatenate(face_features), _joined(noises)
     )
-    face_again, expression_again = jnp.split(both, 2)
-    return face_again, expression_again
+    return jnp.split(drawn, len(face_features))
 
 
 def _joined(parts: Sequence[jax.Array | None]) -> jax.Array | None:
@@ -223,8 +249,24 @@ def face_discriminator_loss(
     return real + fake, (jnp.split(judgement.feature, 2)[0], metrics)
 
 
+def sometimes_coarse(image: jax.Array, keys: jax.Array | None, *, share: float) -> jax.Array:
+    """Some of the images, drawn by chance, at half the resolution.
+
+    Args:
+        image: `[N, S, S, channels]`, S even.
+        keys: `[N]`, a key for each image; None leaves all as they are.
+        share: Of the images that become coarse.
+    """
+    if keys is None or not share:
+        return image
+    coarse = average_pool_2x2(image).repeat(2, axis=1).repeat(2, axis=2)
+    is_coarse = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 0), share))(keys)
+    return jnp.where(is_coarse[:, None, None, None], coarse, image)
+
+
 def expression_discriminator_loss(
     networks: Definitions,
+    objective: Objective,
     expression_discriminator: Parameters,
     batch: Batch,
     randomness: Randomness,
@@ -232,7 +274,8 @@ def expression_discriminator_loss(
     """L_De: expressions of real images; this discriminator never learns from generated ones."""
     discriminator = nnx.merge(networks.expression_discriminator, expression_discriminator)
     dropout_keys = randomness.dropout_keys["expression_discriminator"]
-    logits = discriminator(batch.expression_image, dropout_keys=dropout_keys).logits
+    seen = sometimes_coarse(batch.expression_image, dropout_keys, share=objective.coarse_share)
+    logits = discriminator(seen, dropout_keys=dropout_keys).logits
     loss = cross_entropy_loss(logits, batch.expression_label, batch.weight)
     right = accuracy(logits, batch.expression_label, batch.weight)
     return loss, {"expression_discriminator": loss, "expression_discriminator_accuracy": right}
@@ -247,19 +290,45 @@ def generator_loss(
     perceptual_target: jax.Array,
     batch: Batch,
     randomness: Randomness,
+    *,
+    critics: Critics,
+    adversarial_share: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
     """L_G: adversarial (Eq. 6), perceptual (Eq. 8) and consistency losses (Eq. 7).
 
     The gradient with respect to `first` goes on through generator pass 1: I_g is not detached
     anywhere.
+
+    Args:
+        networks: Definitions of the six networks.
+        objective: Weights of the losses.
+        generator: Network name to tree: decoder and both encoders.
+        first: Results of pass 1.
+        discriminators: Trees of the discriminators.
+        perceptual_target: Feature of the real faces.
+        batch: Images in [0, 1].
+        randomness: Noise and dropout keys.
+        critics: The critics that judge too; those of `critics.py` that the training has.
+        adversarial_share: Factor of what the discriminators and critics judge by.
     """
-    face_again, expression_again = reconstruct(networks, generator, first, randomness.noises[1:])
+    drawn = reconstruct(
+        networks,
+        generator,
+        first,
+        randomness.noises[1:],
+        draws_own=bool(objective.own_reconstruction_weight),
+    )
+    face_again, expression_again = drawn[:2]
     by_face: Judgement = nnx.merge(
         networks.face_discriminator, discriminators["face_discriminator"]
     )(first.generated, dropout_keys=randomness.dropout_keys["adversarial_face"])
+    expression_keys = randomness.dropout_keys["adversarial_expression"]
     by_expression: Judgement = nnx.merge(
         networks.expression_discriminator, discriminators["expression_discriminator"]
-    )(first.generated, dropout_keys=randomness.dropout_keys["adversarial_expression"])
+    )(
+        sometimes_coarse(first.generated, expression_keys, share=objective.coarse_share),
+        dropout_keys=expression_keys,
+    )
     perceptual_feature = by_face.feature
     if objective.perceptual_network == "face_encoder":
         # Through fixed weights: the loss shapes the image, not the encoder that measures it.
@@ -277,12 +346,28 @@ def generator_loss(
             expression_again, batch.expression_image, batch.weight
         ),
     }
-    total = (
+    adversarial = (
         objective.adversarial_face_weight * metrics["adversarial_face"]
         + objective.adversarial_expression_weight * metrics["adversarial_expression"]
+    )
+    if critics.realism_critic is not None:
+        judged = critics.realism_critic(first.generated, batch.expression_label)
+        metrics["realism"] = realism_loss(judged, batch.weight)
+        adversarial += objective.realism_weight * metrics["realism"]
+    total = (
+        adversarial_share * adversarial
         + objective.perceptual_weight * metrics["perceptual"]
         + objective.consistency_weight
         * (metrics["consistency_face"] + metrics["consistency_expression"])
     )
+    for name, own, image in zip(
+        ("face", "expression"), drawn[2:], (batch.face_image, batch.expression_image), strict=False
+    ):
+        metrics[f"own_{name}"] = absolute_error_loss(own, image, batch.weight)
+        total += objective.own_reconstruction_weight * metrics[f"own_{name}"]
+    if critics.identity_adversary is not None:
+        logits = critics.identity_adversary(first.expression_feature_of_face)
+        metrics["identity_confusion"] = identity_confusion_loss(logits, batch.weight)
+        total += objective.identity_confusion_weight * metrics["identity_confusion"]
     generated_right = accuracy(by_expression.logits, batch.expression_label, batch.weight)
     return total, metrics | {"generator": total, "generated_expression_accuracy": generated_right}

@@ -10,13 +10,18 @@ expression discriminator when due, generator. What is computed with which weight
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from tdgan_jax.families.tdgan.critics import (
+    Critics,
+    identity_adversary_loss,
+    realism_critic_loss,
+)
 from tdgan_jax.families.tdgan.networks import Definitions
 from tdgan_jax.families.tdgan.objective import (
     Batch,
@@ -32,7 +37,14 @@ from tdgan_jax.families.tdgan.objective import (
 )
 from tdgan_jax.networks.layers import to_unit_range
 from tdgan_jax.steps.parallel import BATCH_AXIS
-from tdgan_jax.steps.state import Answers, Metrics, Parameters, TrainState, average_over_devices
+from tdgan_jax.steps.state import (
+    Answers,
+    Metrics,
+    Parameters,
+    TrainState,
+    average_over_devices,
+    init_state,
+)
 
 SAMPLE_COLUMNS = ("face", "expression", "generated", "face again", "expression again")
 GENERATOR = ("decoder", "face_encoder", "expression_encoder")
@@ -46,12 +58,45 @@ class Setup(NamedTuple):
         objective: Weights and options of the losses.
         optimizers: Network name to its optimiser.
         axis_name: Mapped axis to average gradients and metrics over; None without one.
+        critics: Definitions of the critics that this training has.
+        autoencoding_steps: First steps in which no discriminator or critic counts.
     """
 
     networks: Definitions
     objective: Objective
     optimizers: Mapping[str, optax.GradientTransformation]
     axis_name: str | None = BATCH_AXIS
+    critics: Critics = Critics()
+    autoencoding_steps: int = 0
+
+
+class StateWithCritics(NamedTuple):
+    """The state of a training with critics, which are no part of the model.
+
+    Attributes:
+        parameters: As of `TrainState`.
+        optimizer_states: As of `TrainState`, the critics' too.
+        step: As of `TrainState`.
+        critics: Critic to parameter tree.
+    """
+
+    parameters: dict[str, Parameters]
+    optimizer_states: dict[str, optax.OptState]
+    step: jax.Array
+    critics: dict[str, Parameters]
+
+
+State: TypeAlias = TrainState | StateWithCritics
+
+
+def begin_state(
+    setup: Setup, parameters: dict[str, Parameters], critics: dict[str, Parameters]
+) -> State:
+    """State at step 0."""
+    state = init_state(parameters | critics, setup.optimizers)
+    if not critics:
+        return state
+    return StateWithCritics(parameters, state.optimizer_states, state.step, critics)
 
 
 class Updates(NamedTuple):
@@ -62,23 +107,22 @@ class Updates(NamedTuple):
     expression_discriminator: bool
 
 
-def apply_gradient(setup: Setup, state: TrainState, name: str, gradient: Parameters) -> TrainState:
+def apply_gradient(setup: Setup, state: State, name: str, gradient: Parameters) -> State:
     """Averages one network's gradient over the devices and takes its optimiser's step."""
+    field = "parameters" if name in state.parameters else "critics"
+    trees = getattr(state, field)
     change, optimizer_state = setup.optimizers[name].update(
-        average_over_devices(gradient, setup.axis_name),
-        state.optimizer_states[name],
-        state.parameters[name],
+        average_over_devices(gradient, setup.axis_name), state.optimizer_states[name], trees[name]
     )
-    changed = optax.apply_updates(state.parameters[name], change)
+    changed: dict[str, Any] = {field: trees | {name: optax.apply_updates(trees[name], change)}}
     return state._replace(
-        parameters=state.parameters | {name: changed},
-        optimizer_states=state.optimizer_states | {name: optimizer_state},
+        optimizer_states=state.optimizer_states | {name: optimizer_state}, **changed
     )
 
 
 def update_expression_head(
-    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness, first: FirstPass
-) -> tuple[TrainState, jax.Array, Metrics]:
+    setup: Setup, state: State, batch: Batch, randomness: Randomness, first: FirstPass
+) -> tuple[State, jax.Array, Metrics]:
     """Updates the expression head on fixed features (spec TDGAN 4, step 5).
 
     Returns:
@@ -95,8 +139,8 @@ def update_expression_head(
 
 
 def update_face_discriminator(
-    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness, generated: jax.Array
-) -> tuple[TrainState, jax.Array, Metrics]:
+    setup: Setup, state: State, batch: Batch, randomness: Randomness, generated: jax.Array
+) -> tuple[State, jax.Array, Metrics]:
     """Updates the face discriminator (spec TDGAN 4, step 7).
 
     Returns:
@@ -112,26 +156,67 @@ def update_face_discriminator(
 
 
 def update_expression_discriminator(
-    setup: Setup, state: TrainState, batch: Batch, randomness: Randomness
-) -> tuple[TrainState, Metrics]:
+    setup: Setup, state: State, batch: Batch, randomness: Randomness
+) -> tuple[State, Metrics]:
     """Updates the expression discriminator on real images alone (spec TDGAN 4, step 8)."""
     gradient, metrics = jax.grad(
-        lambda weights: expression_discriminator_loss(setup.networks, weights, batch, randomness),
+        lambda weights: expression_discriminator_loss(
+            setup.networks, setup.objective, weights, batch, randomness
+        ),
         has_aux=True,
     )(state.parameters["expression_discriminator"])
     return apply_gradient(setup, state, "expression_discriminator", gradient), metrics
 
 
+def update_critics(
+    setup: Setup, state: State, batch: Batch, first: FirstPass, adversarial_share: jax.Array
+) -> tuple[State, Metrics]:
+    """Updates the critics of this training; they stay as they are while they do not count."""
+    losses = {
+        "realism_critic": lambda critic: realism_critic_loss(
+            critic,
+            batch.expression_image,
+            first.generated,
+            batch.expression_label,
+            batch.weight,
+            gradient_penalty=setup.objective.realism_gradient_penalty,
+        ),
+        "identity_adversary": lambda critic: identity_adversary_loss(
+            critic, first.expression_feature_of_face, batch.face_identity, batch.weight
+        ),
+    }
+    metrics = {}
+    for name, definition in setup.critics._asdict().items():
+        if definition is None:
+            continue
+
+        def loss(weights: Parameters, name: str = name, definition: Any = definition) -> Any:
+            return losses[name](nnx.merge(definition, weights))
+
+        weights = _critics_of(state)[name]
+        gradient, reported = jax.grad(loss, has_aux=True)(weights)
+        if name == "realism_critic":
+            gradient = jax.tree.map(lambda leaf: adversarial_share * leaf, gradient)
+        state = apply_gradient(setup, state, name, gradient)
+        metrics |= reported
+    return state, metrics
+
+
+def _critics_of(state: State) -> dict[str, Parameters]:
+    return state.critics if isinstance(state, StateWithCritics) else {}
+
+
 def update_generator(
     setup: Setup,
-    state: TrainState,
+    state: State,
     batch: Batch,
     randomness: Randomness,
     first: FirstPass,
     pull_back: Callable[[FirstPass], tuple[dict[str, Parameters]]],
     perceptual_target: jax.Array,
     label_gradient: jax.Array,
-) -> tuple[TrainState, Metrics]:
+    adversarial_share: jax.Array,
+) -> tuple[State, Metrics]:
     """Updates decoder and both encoders (spec TDGAN 4, steps 9 to 12).
 
     The discriminators of `state` judge and stay as they are; the generator's weights have not
@@ -146,7 +231,14 @@ def update_generator(
         pull_back: Maps a gradient with respect to `first` to one of the generator's weights.
         perceptual_target: Feature of the real faces.
         label_gradient: Gradient of the head's loss with respect to `first.expression_feature`.
+        adversarial_share: Factor of what discriminators and critics judge by.
     """
+    critics = Critics(
+        **{
+            name: nnx.merge(getattr(setup.critics, name), weights)
+            for name, weights in _critics_of(state).items()
+        }
+    )
     generator = {name: state.parameters[name] for name in GENERATOR}
     (late_gradient, first_gradient), metrics = jax.grad(
         lambda weights, first: generator_loss(
@@ -158,6 +250,8 @@ def update_generator(
             perceptual_target,
             batch,
             randomness,
+            critics=critics,
+            adversarial_share=adversarial_share,
         ),
         argnums=(0, 1),
         has_aux=True,
@@ -175,8 +269,8 @@ def update_generator(
 
 
 def train_step(
-    setup: Setup, updates: Updates, state: TrainState, batch: Batch, randomness: Randomness
-) -> tuple[TrainState, Metrics]:
+    setup: Setup, updates: Updates, state: State, batch: Batch, randomness: Randomness
+) -> tuple[State, Metrics]:
     """Runs one whole step in the order of the released program (spec TDGAN 4).
 
     Args:
@@ -214,6 +308,9 @@ def train_step(
     if updates.expression_discriminator:
         state, reported = update_expression_discriminator(setup, state, batch, randomness)
         metrics |= reported
+    adversarial_share = jnp.where(state.step < setup.autoencoding_steps, 0.0, 1.0)
+    state, reported = update_critics(setup, state, batch, first, adversarial_share)
+    metrics |= reported
     if updates.generator:
         state, reported = update_generator(
             setup,
@@ -224,6 +321,7 @@ def train_step(
             pull_back,
             jax.lax.stop_gradient(perceptual_target),
             label_gradient,
+            adversarial_share,
         )
         metrics |= reported
     return state._replace(step=state.step + 1), average_over_devices(metrics, setup.axis_name)

@@ -37,7 +37,9 @@ def tdgan_shapes(description: ModelDescription) -> NetworkShapes:
 
 @cache  # tracing the networks takes a second
 def _shapes(
-    architecture: tuple[tuple[str, int | float], ...], num_identities: int, num_expressions: int
+    architecture: tuple[tuple[str, int | float | str], ...],
+    num_identities: int,
+    num_expressions: int,
 ) -> NetworkShapes:
     networks = nnx.eval_shape(
         lambda: make_tdgan(
@@ -51,9 +53,11 @@ def _shapes(
 
 
 def find_architecture(state_dicts: Mapping[str, StateDict]) -> FoundArchitecture:
-    """What state dicts tell; the dropout rate of the training is not among it."""
+    """What state dicts tell: all but the dropout rate of the training and the decoder's norm."""
     found = tdgan_architecture(state_dicts)
-    return FoundArchitecture(*found, untold=("dropout_rate",), rounded=("width_multiplier",))
+    return FoundArchitecture(
+        *found, untold=("dropout_rate", "decoder_norm"), rounded=("width_multiplier",)
+    )
 
 
 TDGAN_STORAGE = StoredFamily(

@@ -9,20 +9,27 @@ from flax import nnx
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.family import Names, Training, set_configured_execution
+from tdgan_jax.families.tdgan.critics import (
+    Critics,
+    IdentityAdversary,
+    RealismCritic,
+    split_critics,
+)
 from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
 from tdgan_jax.families.tdgan.networks import TDGAN, make_tdgan, split_networks
 from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 from tdgan_jax.families.tdgan.step import (
     SAMPLE_COLUMNS,
     Setup,
+    State,
     Updates,
+    begin_state,
     eval_step,
     sample_step,
     train_step,
 )
-from tdgan_jax.networks.inception import ENCODER_STRIDE
+from tdgan_jax.networks.inception import ENCODER_STRIDE, scaled
 from tdgan_jax.steps.optimisers import adam_of_networks
-from tdgan_jax.steps.state import TrainState, init_state
 
 PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
 
@@ -44,6 +51,32 @@ def tdgan_networks(
         )
     except ValueError as error:
         raise UsageError(f"config.model: {error}") from error
+
+
+def configured_critics(
+    config: Config,
+    *,
+    feature_shape: tuple[int, int, int],
+    num_identities: int,
+    num_expressions: int,
+    rngs: nnx.Rngs,
+) -> Critics:
+    """The critics whose losses a configuration gives a weight."""
+    loss, model = config.loss, config.model
+    realism = adversary = None
+    if loss.realism_weight:
+        realism = RealismCritic(
+            image_size_px=model.image_size_px,
+            image_channels=model.image_channels,
+            num_expressions=num_expressions,
+            width=scaled(128, model.width_multiplier),
+            rngs=rngs,
+        )
+    if loss.identity_confusion_weight:
+        adversary = IdentityAdversary(
+            feature_shape=feature_shape, num_identities=num_identities, rngs=rngs
+        )
+    return Critics(realism, adversary)
 
 
 def updates_due(config: Config, step: int, step_in_epoch: int, epoch: int = 0) -> Updates:
@@ -94,17 +127,32 @@ def tdgan_training(config: Config, names: Names) -> Training:
     networks, _ = split_networks(shapes)
     set_configured_execution(config, shapes)
     trained, _ = split_networks(shapes)
-    setup = Setup(trained, objective, adam_of_networks(config.learning_rate.to_dict()))
     feature_size = config.model.image_size_px // ENCODER_STRIDE
+    make_critics = partial(
+        configured_critics,
+        config,
+        feature_shape=(feature_size, feature_size, scaled(128, config.model.width_multiplier)),
+        num_identities=len(names.identities),
+        num_expressions=len(names.expressions),
+    )
+    critics, _ = split_critics(nnx.eval_shape(lambda: make_critics(rngs=nnx.Rngs(0))))
+    setup = Setup(
+        trained,
+        objective,
+        adam_of_networks(config.learning_rate.to_dict()),
+        critics=critics,
+        autoencoding_steps=config.training.autoencoding_steps,
+    )
     noise_shape = (feature_size, feature_size, config.model.noise_channels)
 
     given = config.training.classifier_run
 
-    def initialise(key: jax.Array) -> TrainState:
+    def initialise(key: jax.Array) -> State:
         _, parameters = split_networks(make(rngs=nnx.Rngs(key)))
-        return init_state(parameters, setup.optimizers)
+        _, trees = split_critics(make_critics(rngs=nnx.Rngs(jax.random.fold_in(key, 1))))
+        return begin_state(setup, parameters, trees)
 
-    def step(updates: Updates, state: TrainState, batch: Batch, key: jax.Array):
+    def step(updates: Updates, state: State, batch: Batch, key: jax.Array):
         step_key = jax.random.fold_in(key, state.step)
         randomness = draw_randomness(step_key, batch.position, noise_shape)
         return train_step(setup, updates, state, batch, randomness)

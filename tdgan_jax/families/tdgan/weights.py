@@ -38,8 +38,11 @@ MODULE_PREFIXES = {
 }
 
 
-def decoder_table(num_residual_convolutions: int = 6) -> list[Entry]:
+def decoder_table(
+    num_residual_convolutions: int = 6, upsampling: str = "transposed"
+) -> list[Entry]:
     """Table of the decoder (spec TDGAN 8.3)."""
+    upsampled = TRANSPOSED_CONVOLUTION if upsampling == "transposed" else CONVOLUTION
     entries = [
         Entry("emb1.0.weight", ("embedding", "kernel"), CONVOLUTION),
         Entry("emb1.0.bias", ("embedding", "bias"), SAME),
@@ -50,7 +53,7 @@ def decoder_table(num_residual_convolutions: int = 6) -> list[Entry]:
         entries.append(Entry(f"{key}.bias", (*path, "bias"), SAME))
     for i in range(4):
         path = ("upsamplings", i, "conv", "kernel")
-        entries.append(Entry(f"us{i + 1}.0.weight", path, TRANSPOSED_CONVOLUTION))
+        entries.append(Entry(f"us{i + 1}.0.weight", path, upsampled))
     return [*entries, Entry("us5.0.weight", ("to_image", "kernel"), TURNED_CONVOLUTION)]
 
 
@@ -63,23 +66,26 @@ def discriminator_table(num_blocks: int = 4) -> list[Entry]:
 
 
 def network_tables(
-    *, num_blocks: int = 4, num_residual_convolutions: int = 6
+    *, num_blocks: int = 4, num_residual_convolutions: int = 6, upsampling: str = "transposed"
 ) -> dict[str, list[Entry]]:
     """The table of each of the six networks."""
     return {
         "face_encoder": encoder_table(num_blocks),
         "expression_encoder": encoder_table(num_blocks),
         "expression_head": head_table(),
-        "decoder": decoder_table(num_residual_convolutions),
+        "decoder": decoder_table(num_residual_convolutions, upsampling),
         "face_discriminator": discriminator_table(num_blocks),
         "expression_discriminator": discriminator_table(num_blocks),
     }
 
 
 def _tables_for(parameters: Mapping[str, Parameters]) -> dict[str, list[Entry]]:
+    decoder = parameters["decoder"]
+    kernel = decoder["upsamplings"][0]["conv"]["kernel"]
     return network_tables(
         num_blocks=len(parameters["face_encoder"].get("blocks", {})),
-        num_residual_convolutions=len(parameters["decoder"].get("residual_convolutions", {})),
+        num_residual_convolutions=len(decoder.get("residual_convolutions", {})),
+        upsampling="transposed" if kernel.shape[0] == 4 else "resize",
     )
 
 

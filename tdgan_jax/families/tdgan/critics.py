@@ -1,0 +1,193 @@
+"""Networks that a training of TDGAN may add to the six: none is part of the model.
+
+The expression discriminator of the paper learns from real images alone, so that a texture which
+nobody sees can satisfy it. The realism critic learns from generated images too and judges an image
+together with its expression; the identity adversary names the person from the expression feature,
+and the encoder learns to keep it from doing so. Both are off in the papers' configurations.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from tdgan_jax.losses import cross_entropy_loss
+from tdgan_jax.networks.layers import uniform_fan_in
+from tdgan_jax.steps.state import Metrics, Parameters, split
+
+MAP_SIZE = 8  # height and width of the realism critic's judgements
+SLOPE = 0.2  # of the leaky ReLU below 0
+
+
+class RealismCritic(nnx.Module):
+    """Patches of an image and its expression: real or generated.
+
+    Convolutions 4x4 of stride 2 down to 8x8 positions, one of 3x3, and at each position a linear
+    score plus the product with the expression's vector (Miyato and Koyama 2018, arXiv:1802.05637,
+    Eq. 3; patches as Isola et al. 2017, arXiv:1611.07004).
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size_px: int,
+        image_channels: int,
+        num_expressions: int,
+        width: int,
+        rngs: nnx.Rngs,
+    ):
+        """Makes the layers.
+
+        Args:
+            image_size_px: S, at least 16.
+            image_channels: 1 or 3.
+            num_expressions: C.
+            width: Channels of the first convolution; each next one has twice as many, eight times
+                at most.
+            rngs: Initialises the parameters.
+        """
+        num_halvings = max(1, round(math.log2(image_size_px / MAP_SIZE)))
+        widths = [width * 2 ** min(i, 3) for i in range(num_halvings)]
+        channels = [image_channels, *widths]
+
+        def convolution(inputs: int, outputs: int, size: int, stride: int) -> nnx.Conv:
+            return nnx.Conv(
+                inputs,
+                outputs,
+                (size, size),
+                strides=stride,
+                padding=1,
+                kernel_init=nnx.initializers.he_normal(),
+                rngs=rngs,
+            )
+
+        self.convs = nnx.List(
+            [
+                *(convolution(channels[i], channels[i + 1], 4, 2) for i in range(num_halvings)),
+                convolution(widths[-1], widths[-1], 3, 1),
+            ]
+        )
+        init = uniform_fan_in(widths[-1])
+        self.score = nnx.Linear(widths[-1], 1, kernel_init=init, bias_init=init, rngs=rngs)
+        self.expressions = nnx.Param(init(rngs.params(), (num_expressions, widths[-1])))
+
+    def __call__(self, image: jax.Array, expression_label: jax.Array) -> jax.Array:
+        """Judges images `[N, S, S, channels]` with labels `[N]`; logits `[N, P, P]` of "real"."""
+        x = 2.0 * image - 1.0
+        for conv in self.convs:
+            x = nnx.leaky_relu(conv(x), SLOPE)  # [N, S/2, S/2, width] ... [N, P, P, F]
+        of_label = self.expressions[...][expression_label]  # [N, F]
+        together = jnp.einsum("nhwf,nf->nhw", x, of_label) / math.sqrt(x.shape[-1])
+        return (self.score(x)[..., 0] + together).astype(jnp.float32)
+
+
+class IdentityAdversary(nnx.Module):
+    """The person, from an expression feature."""
+
+    def __init__(self, *, feature_shape: tuple[int, int, int], num_identities: int, rngs: nnx.Rngs):
+        """Makes two linear layers.
+
+        Args:
+            feature_shape: Height, width and channels of the feature.
+            num_identities: K.
+            rngs: Initialises the parameters.
+        """
+        num_features, hidden = math.prod(feature_shape), 128
+        self.fc1, self.fc2 = (
+            nnx.Linear(
+                inputs,
+                outputs,
+                kernel_init=uniform_fan_in(inputs),
+                bias_init=uniform_fan_in(inputs),
+                rngs=rngs,
+            )
+            for inputs, outputs in ((num_features, hidden), (hidden, num_identities))
+        )
+
+    def __call__(self, feature: jax.Array) -> jax.Array:
+        """Maps features `[N, h, w, C]` to logits `[N, K]`."""
+        flat = feature.reshape(feature.shape[0], -1).astype(jnp.float32)
+        return self.fc2(nnx.relu(self.fc1(flat)))
+
+
+class Critics(NamedTuple):
+    """The networks, or their definitions; None for one that a training does without."""
+
+    realism_critic: Any = None
+    identity_adversary: Any = None
+
+
+def split_critics(critics: Critics) -> tuple[Critics, dict[str, Parameters]]:
+    """Separates the networks into definitions and parameter trees by network name."""
+    return split(critics, Critics)
+
+
+def realism_critic_loss(
+    critic: RealismCritic,
+    real: jax.Array,
+    generated: jax.Array,
+    expression_label: jax.Array,
+    weight: jax.Array,
+    *,
+    gradient_penalty: float,
+) -> tuple[jax.Array, Metrics]:
+    """What the critic learns: real images from generated ones that show the same expressions.
+
+    Args:
+        critic: The network.
+        real: Expression images in [0, 1], `[N, S, S, channels]`.
+        generated: Generated images of the same shape; no gradient goes to them.
+        expression_label: `[N]`, of both.
+        weight: `[N]`, mean 1 over the whole batch.
+        gradient_penalty: gamma of R1 (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9); 0: none.
+    """
+    generated = jax.lax.stop_gradient(generated)
+    both = critic(jnp.concatenate([real, generated]), jnp.tile(expression_label, 2))
+    of_real, of_generated = jnp.split(both, 2)
+    loss = realism_loss(of_real, weight) + realism_loss(-of_generated, weight)
+    metrics = {"realism_critic": loss}
+    if gradient_penalty:
+
+        def total(image: jax.Array) -> jax.Array:
+            return critic(image, expression_label).mean(axis=(1, 2)).sum()
+
+        slope = jnp.square(jax.grad(total)(real)).sum(axis=(1, 2, 3))
+        metrics["realism_critic_slope"] = jnp.mean(weight * slope)
+        loss += gradient_penalty / 2 * metrics["realism_critic_slope"]
+    metrics["realism_critic_real_accuracy"] = _share_above_zero(of_real, weight)
+    metrics["realism_critic_generated_accuracy"] = _share_above_zero(-of_generated, weight)
+    return loss, metrics
+
+
+def realism_loss(logits: jax.Array, weight: jax.Array) -> jax.Array:
+    """-log of the probability that patches `[N, P, P]` are real: the generator's own loss."""
+    return jnp.mean(weight * jax.nn.softplus(-logits).mean(axis=(1, 2)))
+
+
+def _share_above_zero(logits: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.mean(weight * (logits > 0).mean(axis=(1, 2), dtype=jnp.float32))
+
+
+def identity_adversary_loss(
+    adversary: IdentityAdversary, feature: jax.Array, identity: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """What the adversary learns: the people of features `[N, h, w, C]`, which stay as they are."""
+    logits = adversary(jax.lax.stop_gradient(feature))
+    loss = cross_entropy_loss(logits, identity, weight)
+    right = jnp.mean(weight * (logits.argmax(axis=-1) == identity))
+    return loss, {"identity_adversary": loss, "identity_adversary_accuracy": right}
+
+
+def identity_confusion_loss(logits: jax.Array, weight: jax.Array) -> jax.Array:
+    """Cross-entropy of the adversary's answer with equal chances for all people.
+
+    What an encoder learns against the adversary: at least log K, reached where nothing of the
+    person is left. Source: Tzeng et al. 2015, arXiv:1510.02192, Eq. 4.
+
+    Args:
+        logits: `[N, K]`.
+        weight: `[N]`.
+    """
+    return jnp.mean(weight * -jax.nn.log_softmax(logits).mean(axis=-1))

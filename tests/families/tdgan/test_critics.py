@@ -1,0 +1,198 @@
+"""What a training of TDGAN may add: critics, reconstruction, coarse images, another decoder."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import tdgan_jax
+from tdgan_jax.exchange.exporting import export_model
+from tdgan_jax.exchange.importing import import_weights
+from tdgan_jax.families.tdgan.critics import (
+    IdentityAdversary,
+    RealismCritic,
+    identity_adversary_loss,
+    identity_confusion_loss,
+    realism_critic_loss,
+)
+from tdgan_jax.families.tdgan.objective import sometimes_coarse
+from tdgan_jax.families.tdgan.step import StateWithCritics, Updates
+from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, normalise_pixels, resize_conv_3x3
+from tests.families.short_runs import (
+    assert_devices_agree,
+    assert_same,
+    finished_run,
+    last_state,
+    stopped_run,
+    tiny_config,
+)
+
+OPTIONS = (
+    "model.upsampling=resize",
+    "model.decoder_norm=pixel",
+    "model.noise_channels=0",
+    "loss.own_reconstruction_weight=3",
+    "loss.realism_weight=1",
+    "loss.realism_gradient_penalty=0.5",
+    "loss.identity_confusion_weight=0.5",
+    "loss.coarse_share=0.5",
+    "training.autoencoding_steps=2",
+)
+
+
+def random(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).random(shape, np.float32))
+
+
+@pytest.fixture(scope="module")
+def critic() -> RealismCritic:
+    return RealismCritic(
+        image_size_px=32, image_channels=1, num_expressions=3, width=4, rngs=nnx.Rngs(0)
+    )
+
+
+def test_repeating_and_convolving_is_a_transposed_convolution():
+    x, kernel = random(2, 5, 4, 3), random(3, 3, 3, 6, seed=1) - 0.5
+    repeated = x.repeat(2, axis=1).repeat(2, axis=2)
+    expected = jax.lax.conv_general_dilated(
+        repeated, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(resize_conv_3x3(x, kernel), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_equal_pixels_stay_equal_when_they_are_repeated_and_not_when_they_are_transposed():
+    flat = jnp.ones((1, 4, 4, 2))
+    smooth = resize_conv_3x3(flat, random(3, 3, 2, 1))[:, 1:-1, 1:-1]
+    grid = conv_transpose_4x4_stride_2(flat, random(4, 4, 2, 1))[:, 1:-1, 1:-1]
+    assert float(smooth.std()) < 1e-5 < float(grid.std())
+
+
+def test_the_norm_of_pixels_keeps_the_means_of_channels():
+    x = random(2, 3, 3, 4) + jnp.arange(4.0).reshape(1, 1, 1, 4)
+    normalised = normalise_pixels(x)
+    np.testing.assert_allclose(jnp.square(normalised).mean(axis=-1), 1, rtol=1e-5)
+    assert list(normalised.mean(axis=(0, 1, 2)).argsort()) == [0, 1, 2, 3]
+
+
+def test_the_realism_critic_judges_patches_with_their_expression(critic):
+    images, labels = random(4, 32, 32, 1), jnp.array([0, 1, 2, 0])
+    logits = critic(images, labels)
+    assert logits.shape == (4, 8, 8) and logits.dtype == jnp.float32
+    assert not np.allclose(logits, critic(images, (labels + 1) % 3))
+
+
+def test_the_gradient_penalty_is_that_of_finite_differences(critic):
+    image, label, weight = random(1, 32, 32, 1), jnp.array([1]), jnp.ones(1)
+    _, metrics = realism_critic_loss(critic, image, image, label, weight, gradient_penalty=2.0)
+    slope = metrics["realism_critic_slope"]
+    _, without = realism_critic_loss(critic, image, image, label, weight, gradient_penalty=0.0)
+    assert "realism_critic_slope" not in without
+    step, pixels = 1e-2, [(3, 5), (16, 16), (30, 1)]
+
+    def score(x):
+        return float(critic(x, label).mean())
+
+    analytic = jax.grad(lambda x: critic(x, label).mean())(image)[0, :, :, 0]
+    for row, column in pixels:
+        moved = [image.at[0, row, column, 0].add(sign * step) for sign in (1, -1)]
+        numeric = (score(moved[0]) - score(moved[1])) / (2 * step)
+        np.testing.assert_allclose(analytic[row, column], numeric, rtol=0.05, atol=1e-5)
+    np.testing.assert_allclose(slope, jnp.square(analytic).sum(), rtol=1e-4)
+
+
+def test_the_critics_loss_falls_with_right_judgements_and_moves_no_generated_image(critic):
+    real, drawn = random(2, 32, 32, 1), random(2, 32, 32, 1, seed=1)
+    labels, weight = jnp.array([0, 1]), jnp.ones(2)
+
+    def loss(drawn):
+        return realism_critic_loss(critic, real, drawn, labels, weight, gradient_penalty=0.0)[0]
+
+    assert not np.any(jax.grad(loss)(drawn))
+    of_real, of_drawn = critic(real, labels), critic(drawn, labels)
+    expected = -jnp.log(jax.nn.sigmoid(of_real)) - jnp.log(1 - jax.nn.sigmoid(of_drawn))
+    np.testing.assert_allclose(loss(drawn), expected.mean(), rtol=1e-4)
+
+
+def test_the_adversary_learns_people_and_the_confusion_is_least_where_it_cannot():
+    adversary = IdentityAdversary(feature_shape=(2, 2, 3), num_identities=5, rngs=nnx.Rngs(0))
+    feature, people, weight = random(4, 2, 2, 3), jnp.array([0, 1, 2, 3]), jnp.ones(4)
+    slope = jax.grad(lambda x: identity_adversary_loss(adversary, x, people, weight)[0])(feature)
+    assert not np.any(slope)
+    _, metrics = identity_adversary_loss(adversary, feature, people, weight)
+    assert metrics.keys() == {"identity_adversary", "identity_adversary_accuracy"}
+    even, sure = jnp.zeros((4, 5)), 9 * jnp.eye(4, 5)
+    np.testing.assert_allclose(identity_confusion_loss(even, weight), math.log(5), rtol=1e-6)
+    assert identity_confusion_loss(sure, weight) > math.log(5) + 1
+
+
+def test_some_images_become_coarse():
+    images = random(64, 8, 8, 1)
+    keys = jax.random.split(jax.random.key(0), 64)
+    seen = sometimes_coarse(images, keys, share=0.5)
+    means = images.reshape(64, 4, 2, 4, 2).mean(axis=(2, 4))
+    coarse = means.repeat(2, axis=1).repeat(2, axis=2)[..., None]
+    is_coarse = [bool(jnp.allclose(a, b)) for a, b in zip(seen, coarse, strict=True)]
+    assert 15 < sum(is_coarse) < 49
+    left = [i for i, changed in enumerate(is_coarse) if not changed]
+    np.testing.assert_array_equal(seen[jnp.array(left)], images[jnp.array(left)])
+    assert sometimes_coarse(images, keys, share=0.0) is images
+    assert sometimes_coarse(images, None, share=0.5) is images
+
+
+@pytest.fixture(scope="module")
+def run(drawn_datasets, tmp_path_factory, four_devices):
+    config = tiny_config("tdgan_synthetic", drawn_datasets, *OPTIONS)
+    return finished_run(config, tmp_path_factory.mktemp("run") / "run")
+
+
+def test_the_critics_learn_when_they_count_and_are_no_part_of_the_model(run, drawn_datasets):
+    state = last_state(run)
+    assert isinstance(state, StateWithCritics)
+    assert state.critics.keys() == {"realism_critic", "identity_adversary"}
+    assert "realism_critic" not in state.parameters
+    program, batch = run.program, next(run.data.feed.batches(0))
+    key = jax.random.key(0)
+    step = program.train_step(Updates(True, True, True))
+    states = [jax.device_get(program.init_state(jax.random.key(1)))]
+    for _ in range(3):
+        after, metrics = step(states[-1], batch, key)
+        states.append(jax.device_get(after))
+    expected = {"realism", "own_face", "own_expression", "identity_confusion"}
+    assert expected <= metrics.keys()
+    critics = [state.critics for state in states]
+    assert_same(critics[0]["realism_critic"], critics[2]["realism_critic"])
+    for name, (before, then) in {"identity_adversary": (0, 1), "realism_critic": (2, 3)}.items():
+        leaves = [jax.tree.leaves(critics[i][name]) for i in (before, then)]
+        assert any(not np.array_equal(*pair) for pair in zip(*leaves, strict=True)), name
+
+
+def test_a_stopped_run_ends_the_same(run, tmp_path):
+    resumed = stopped_run(run, tmp_path / "stopped", after_steps=(3,))
+    assert_same(last_state(run), last_state(resumed))
+
+
+def test_one_device_computes_what_four_do(run):
+    assert_devices_agree(run, Updates(True, True, True), rtol=1e-2)
+
+
+def test_exports_come_back(run, tmp_path):
+    faces = np.asarray(random(2, 32, 32, 1))
+    model = tdgan_jax.load(run.workdir)
+    drawn = model.transfer(faces, faces[::-1].copy())
+    for format in ("torch", "safetensors"):
+        parity = export_model(run.workdir, format, tmp_path / format)
+        assert parity["different_tensors"] == 0
+        again = tdgan_jax.load(tmp_path / format)
+        np.testing.assert_array_equal(again.transfer(faces, faces[::-1].copy()), drawn)
+    import_weights(tmp_path / "torch", "tdgan", tmp_path / "imported")
+    imported = tdgan_jax.load(tmp_path / "imported")
+    np.testing.assert_array_equal(imported.transfer(faces, faces[::-1].copy()), drawn)
+
+
+def test_onnx_computes_the_same(run, tmp_path):
+    pytest.importorskip("onnxruntime")
+    parity = export_model(run.workdir, "onnx", tmp_path / "onnx")
+    assert "generated_image" in parity["largest_differences"]
