@@ -128,7 +128,7 @@ def start_two(config: str, workdir: Path) -> list[subprocess.Popen]:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -227,7 +227,7 @@ def trainer_of(process: subprocess.Popen) -> int:
 
 
 def wrong_address(config: str, workdir: Path) -> dict[str, Any]:
-    """Process 1 is sent where nobody listens."""
+    """Process 1 is sent to a port without a listener."""
     started = time.monotonic()
     short = "--config.parallel.initialization_timeout_s=10"
     return ends([start(config, workdir, 1, free_port(), short)], started)

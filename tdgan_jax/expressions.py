@@ -136,7 +136,7 @@ def checked_name(spelling: str, what: str) -> str:
     same person would be two.
 
     Args:
-        spelling: The name as somebody wrote it; white space around it does not count.
+        spelling: The name as it was written; white space around it does not count.
         what: What it names, for the message, e.g. `the subject`.
 
     Returns:
@@ -152,7 +152,7 @@ def checked_path(spelling: str, what: str) -> str:
     """Gives the name of a file as it is compared and kept everywhere.
 
     Args:
-        spelling: The path as somebody wrote it; white space around it does not count.
+        spelling: The path as it was written; white space around it does not count.
         what: What it names, for the message, e.g. `the image`.
 
     Returns:
@@ -226,7 +226,7 @@ def canonical_name(spelling: str) -> str:
 
 
 def class_name(spelling: str) -> str:
-    """Gives the name of a class of somebody's own dataset.
+    """Gives the name of a class of a user's own dataset.
 
     Args:
         spelling: A name as the user writes it.

@@ -1,4 +1,4 @@
-"""The skin and what moves in it, but for the mouth: forehead, nose, folds, eyes and brows.
+"""The skin and what moves in it, except for the mouth: forehead, nose, folds, eyes and brows.
 
 Each function adds to the height map or paints the albedo of the paper that it is given.
 """

@@ -178,7 +178,7 @@ def sample_identity(identity: int) -> Identity:
     bald = chance(0.1)
     long_hair = not bald and chance(0.42)
     bearded = not long_hair and chance(0.35)
-    # Hair is dark, but for some fair-skinned and some gray-haired people.
+    # Hair is dark, except for some fair-skinned and some gray-haired people.
     hair_tone = uniform(0.04, 0.2)
     if skin_tone > 0.55 and chance(0.5):
         hair_tone = uniform(0.2, 0.75)

@@ -1,4 +1,4 @@
-"""Pictures that are equal but for the noise of an encoder, and pictures that show nothing.
+"""Pictures that are equal except for the noise of an encoder, and pictures that show nothing.
 
 Pictures are uint8 `[N, H, W]`, gray and all of one size, height and width multiples of 4.
 """

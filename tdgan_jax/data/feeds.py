@@ -37,7 +37,7 @@ class Feed(Protocol):
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """Names of the people that the family tells apart; empty without a face branch."""
+        """Names of the identities of the face branch; empty without one."""
         ...
 
     @property

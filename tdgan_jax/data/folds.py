@@ -1,4 +1,4 @@
-"""Subject-disjoint folds: who stands in which part, and the assertion that nobody stands in two.
+"""Subject-disjoint folds: the subjects of each part, and the check that no subject is in two.
 
 A subject is a text. The assignment is a function of the subjects' names and of the class counts
 of their images alone: the order of files on disk changes nothing, and no random numbers are drawn.

@@ -107,7 +107,7 @@ class ImageFeed(NamedTuple):
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """Nobody is told apart."""
+        """Empty: this feed has no identities."""
         return ()
 
     @property

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_TRACKS = 3  # the longest: more panels than a page shows at once serve nobody
+MOST_TRACKS = 3  # the longest: more panels than fit on a page
 _PANEL_INCH = 2.3
 _WIDTH_INCH = 7.0
 _FEW = 40  # moments that get a mark each

@@ -4,7 +4,7 @@
      "family": name of the system,
      "architecture": {field: value},        as in `config.model` of the run
      "expression_names": [name],            in the order of the logits
-     "num_identities": int,                 people that the face discriminator tells apart
+     "num_identities": int,                 identities of the face discriminator
      "identity_names": [name] or null,      in the order of its logits, if they are known
      "preprocessing": {"image_size_px": int, "image_channels": int, "test_transform": text,
                        "crop": {field: value} or null, "channel_order": "rgb" | "bgr",

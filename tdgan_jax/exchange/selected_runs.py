@@ -29,7 +29,7 @@ class SelectedRun(NamedTuple):
 
     Attributes:
         config: The configuration as it was stored.
-        names: What the model tells apart.
+        names: The people and expressions of the model.
         program: Its functions.
         parameters: Network name to parameter tree, on the devices of the program.
         crop: How the faces of its training images were cut out, as JSON; None: as their owner

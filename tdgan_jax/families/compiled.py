@@ -38,7 +38,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         function: Takes definitions first, then arrays.
 
     Returns:
-        The same function, but for its first argument, which is a `Definition`.
+        The same function, except for its first argument, which is a `Definition`.
     """
 
     @functools.partial(jax.jit, static_argnums=0)

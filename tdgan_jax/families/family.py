@@ -25,7 +25,7 @@ Tree = Any
 
 
 class Names(NamedTuple):
-    """What a model tells apart.
+    """The classes of a model: people and expressions.
 
     Attributes:
         identities: People of the face branch in the order of its logits; empty without one.

@@ -55,7 +55,7 @@ def load_whole_datasets(
     """All images of other datasets whose class is one of this training's.
 
     Of a set without folds the owner's training split is taken alone. Its images are one group: who
-    they show is of no account here.
+    they show does not matter here.
 
     Args:
         config: The configuration.

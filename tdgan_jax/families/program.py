@@ -22,7 +22,7 @@ class Program(NamedTuple):
     Attributes:
         training: The functions for one device's part of a batch.
         mesh: The devices that it is compiled for.
-        names: What the model tells apart.
+        names: The people and expressions of the model.
         init_state: `key -> state`.
         train_step: `updates -> step`, a `parallel_train_step` for each combination of updates.
         eval_step: A `parallel_eval_step`.
@@ -59,7 +59,7 @@ def make_program(config: Config, mesh: Mesh, names: Names) -> Program:
     Args:
         config: The configuration.
         mesh: The devices.
-        names: What the model tells apart.
+        names: The people and expressions of the model.
 
     Raises:
         UserError: If the system is unknown.

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tdgan_jax.inference.records import FaceRecord
 from tdgan_jax.printing import printable
 
-MIN_SIDE_PX, MAX_SIDE_PX = 256, 1280  # of the picture: bars need room, large files serve nobody
+MIN_SIDE_PX, MAX_SIDE_PX = 256, 1280  # of the picture: bars need room, and larger files help no one
 
 _PAPER, _INK, _TRACK = (255, 255, 255), (40, 46, 58), (232, 231, 227)
 # Okabe and Ito's colour-blind safe set without its black and yellow.

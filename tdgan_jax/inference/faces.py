@@ -113,7 +113,7 @@ def face_search(
         raise UsageError(f"detect is {detect!r}; known: {', '.join(DETECTORS)}")
     if detect == "none":
         return lambda images: [whole_picture(image) for image in images]
-    # Only now: the detector's networks are of no use to whoever has cut out faces.
+    # Only now: the detector's networks are of no use where faces are already cut out.
     from tdgan_jax.faces.alignment import CropSettings
 
     settings = CropSettings() if crop is None else CropSettings.from_json(crop)

@@ -67,7 +67,7 @@ def check_file(path: Path, suffixes: Sequence[str], option: str, *, overwrite: b
 
 
 def check_no_dangling_link(path: Path) -> None:
-    """Refuses a link to nothing: whoever made it means another place.
+    """Refuses a link to nothing: it was made for another place.
 
     Raises:
         UserError: If the path is one.

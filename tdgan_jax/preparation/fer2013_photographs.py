@@ -31,7 +31,7 @@ class Fer2013Photographs(ImageBuilder, skip_registration=True):
     """A builder of these photographs; a subclass knows where their labels are.
 
     Pictures that show nothing are left out. Training pictures that a test part holds too, equal
-    but for an encoder's noise, are removed and listed.
+    except for an encoder's noise, are removed and listed.
     """
 
     # The same picture occurs in several encodings; as PNG equal pictures are equal files.

@@ -144,7 +144,7 @@ def _ask(
             "its message, if any, stands above"
         ) from error
     finally:
-        # A dead one, too: whoever gets it next must not wait for ever.
+        # A dead one too: the next user of it must not wait for ever.
         idle.put(worker)
     return answer
 

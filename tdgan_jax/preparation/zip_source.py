@@ -18,7 +18,7 @@ _UTF8_NAME = 0x800  # flag of an entry
 
 
 class ZipSource:
-    """An open zip file; whoever opens it closes it.
+    """An open zip file; the caller closes it.
 
     Attributes:
         entries: Its files and folders (these with a slash at the end): name and entry.

@@ -59,8 +59,8 @@ def probe_matrix(features: Mapping[str, np.ndarray], labels: Labels) -> dict[str
 
     Returns:
         By feature `expression` and `identity`, each by kind of probe (see `probes.ProbeResult`;
-        `identity` is None where the dataset names nobody or shows nobody in two recordings), and
-        `factors`, R^2 by name, None where a factor does not vary.
+        `identity` is None where the dataset has no identities or no subject with two recordings),
+        and `factors`, R^2 by name, None where a factor does not vary.
 
     Raises:
         UserError: If there are too few people or expressions to divide.

@@ -36,7 +36,7 @@ class ProbeResult(NamedTuple):
 
     Attributes:
         accuracy: Share of right answers.
-        chance: The same for whoever always names the class most frequent in the fit part.
+        chance: The same for a model that always answers the most frequent class of the fit part.
         num_classes: Number of classes among the answers wanted.
         interval: Ends of the 95 % bootstrap interval of the accuracy over subjects.
         information: Lower bound of the mutual information of feature and label, as a share of the

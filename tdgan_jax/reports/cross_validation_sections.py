@@ -25,7 +25,7 @@ from tdgan_jax.runs.folder import recognisers
 _VALIDATION_RULES = {
     "subjects": "some of the training subjects validate",
     "next_fold": "the fold after the test fold validates",
-    "none": "all other folds train, nobody validates",
+    "none": "all other folds train, none validates",
 }
 
 

@@ -165,7 +165,7 @@ def _transfer_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     heads: Sequence[str] = ["Generator", *(share.replace("_", " ") for share in _SHARES)]
     return (
         "<h3>Expressions put on faces, judged by other networks</h3>"
-        + page.lead("Share of the pairs of a face and the expression of somebody else.")
+        + page.lead("Share of the pairs of a face and the expression of another person.")
         + page.table(heads, rows)
     )
 

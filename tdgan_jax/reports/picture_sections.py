@@ -69,7 +69,7 @@ def _feature_cards(
     ]
     people = known["people"]
     if people:
-        # More colours than these cannot be told apart; everybody else stays pale.
+        # More colours than these cannot be told apart; all others stay pale.
         shown = sorted(person for person, _ in Counter(people).most_common(NUM_COLOURS))
         classes = [shown.index(person) if person in shown else None for person in people]
         cards.append(

@@ -133,7 +133,7 @@ def unfinished_folds(config: Config, workdir: Path) -> list[int]:
 
 
 def check_unchanged_folds(config: Config, workdir: Path) -> None:
-    """Makes sure that the folds share nobody and are those of the folds finished before.
+    """Makes sure that the folds share no subject and are those of the folds finished before.
 
     Raises:
         UserError: If the dataset was divided anew since, or a subject stands in two folds.

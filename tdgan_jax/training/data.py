@@ -59,12 +59,12 @@ class TrainingData(NamedTuple):
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """Names of the people that the family tells apart; empty without a face branch."""
+        """Names of the identities of the face branch; empty without one."""
         return self.feed.identity_names
 
     @property
     def names(self) -> Names:
-        """What the model tells apart."""
+        """The people and expressions of the model."""
         return Names(self.identity_names, self.expression_names)
 
     @property
@@ -136,7 +136,7 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
 
 
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
-    """Reads who stands in which fold of the expressions' dataset.
+    """Lists the subjects of each fold of the expressions' dataset.
 
     Args:
         config: A configuration with folds.

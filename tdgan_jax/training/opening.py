@@ -136,7 +136,7 @@ def _open_run(
 
 
 def describe_run(run: Run) -> None:
-    """Writes what is trained where; whoever calls it holds the folder.
+    """Writes what is trained where; the caller holds the lock of the folder.
 
     Raises:
         UsageError: If another configuration has come into the folder since the run was opened.

@@ -84,7 +84,7 @@ def classifier_training(config: Config, names: Names) -> Training:
 
     Args:
         config: The configuration.
-        names: The expressions; nobody is told apart.
+        names: The expressions; there are no identities.
 
     Raises:
         UsageError: If a value of the configuration is impossible.

@@ -156,7 +156,7 @@ def esr_training(config: Config, names: Names) -> Training:
 
     Args:
         config: The configuration.
-        names: The expressions; nobody is told apart.
+        names: The expressions; there are no identities.
 
     Raises:
         UsageError: If a value of the configuration is impossible.

@@ -133,7 +133,7 @@ def _data() -> Config:
     data.fold = -1  # the one to run; -1: all of them
     data.test_transform = "square_centre_crop"  # 256x256, of which the middle 224x224
     # Whom validation looks at: "subjects": some of the training subjects; "next_fold": those of the
-    # fold after the test fold, as in the paper (8/1/1); "none": nobody.
+    # fold after the test fold, as in the paper (8/1/1); "none": no subjects.
     data.validation = "subjects"
     data.validation_fraction = 0.1  # of the training examples, for "subjects"
     data.rotation_degrees = 5.0  # largest angle of the inputs; 0: none

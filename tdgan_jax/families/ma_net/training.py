@@ -56,7 +56,7 @@ def ma_net_network(config: Config, *, num_expressions: int, rngs: nnx.Rngs) -> M
 def with_start_weights(
     path: Path, state: TrainState, load: Callable[[Path], StoredModel]
 ) -> TrainState:
-    """A new run's state whose network has the weights of another one, but for the heads.
+    """A new run's state whose network has the weights of another one, except for the heads.
 
     The optimiser's state is that of all weights: zeros.
 
@@ -88,7 +88,7 @@ def ma_net_training(config: Config, names: Names) -> Training:
 
     Args:
         config: The configuration.
-        names: The expressions; nobody is told apart.
+        names: The expressions; there are no identities.
 
     Raises:
         UsageError: If a value of the configuration is impossible.

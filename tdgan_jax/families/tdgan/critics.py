@@ -1,7 +1,7 @@
 """Networks that a training of TDGAN may add to the six: none is part of the model.
 
-The expression discriminator of the paper learns from real images alone, so that a texture which
-nobody sees can satisfy it. The realism critic learns from generated images too and judges an image
+The expression discriminator of the paper learns from real images alone, so that a texture that no
+viewer sees can satisfy it. The realism critic learns from generated images too and judges an image
 together with its expression; the identity adversary names the person from the expression feature,
 and the encoder learns to keep it from doing so. Both are off in the papers' configurations.
 """

@@ -31,7 +31,7 @@ def pair_feed(config: Config, parts: Parts) -> PairFeed:
         parts: The labelled examples of the expressions' dataset.
 
     Raises:
-        UserError: If the faces' dataset is not prepared, has no identities, or shows somebody whom
+        UserError: If the faces' dataset is not prepared, has no identities, or shows a subject whom
             the model is chosen or tested on.
         UsageError: If the configuration asks for something impossible.
     """
@@ -95,7 +95,7 @@ def faces_on_disk(config: Config, validation: Examples | None = None) -> Example
 
 
 def check_faces_apart(faces: Examples, validation: Examples | None, test: Examples) -> None:
-    """Makes sure that the face branch sees nobody whom the model is chosen or tested on.
+    """Makes sure that the face branch sees no subject on whom the model is chosen or tested on.
 
     Args:
         faces: Examples of the face branch.

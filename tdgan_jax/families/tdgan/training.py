@@ -86,7 +86,7 @@ def updates_due(config: Config, step: int, step_in_epoch: int, epoch: int = 0) -
         config: The configuration.
         step: Steps done before, over the whole run; decides about the warm-up.
         step_in_epoch: Steps done before in this epoch; decides about the gaps.
-        epoch: Of no account.
+        epoch: Not used.
     """
     del epoch
     if step < config.training.discriminator_warmup_steps:
