@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,34 @@ def resident_mib(process: int, field: str) -> float:
     return 0.0
 
 
+def watched(
+    process: subprocess.Popen[bytes], done: Callable[[], int], total: int
+) -> dict[str, Any]:
+    """The memory of a process, watched until it ends.
+
+    Args:
+        process: With a pipe for its errors.
+        done: How much of its work is done.
+        total: All of its work.
+
+    Returns:
+        `peak_mib`, and `resident_mib` after each eleventh of the work.
+
+    Raises:
+        UserError: If the process fails.
+    """
+    peak, parts = 0.0, []
+    while process.poll() is None:
+        peak = max(peak, resident_mib(process.pid, "VmHWM"))
+        if done() >= total * (len(parts) + 1) / (PARTS + 1):
+            parts.append(round(resident_mib(process.pid, "VmRSS"), 1))
+        time.sleep(0.1)
+    error = process.stderr.read() if process.stderr is not None else b""
+    if process.returncode:
+        raise UserError(error.decode(errors="replace").strip())
+    return {"peak_mib": round(peak, 1), "resident_mib": parts}
+
+
 def run(video: Path, frames: int, model: str, work: Path) -> dict[str, Any]:
     """Recognises the faces of a video and watches the memory meanwhile.
 
@@ -90,25 +118,16 @@ def run(video: Path, frames: int, model: str, work: Path) -> dict[str, Any]:
     command += ["--annotate", str(work / "seen.mp4"), "--overwrite", "--quiet"]
     rows = work / "rows.csv"
     started = time.perf_counter()
-    peak, parts = 0.0, []
     with (
         open(rows, "wb") as file,
         subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE) as process,
     ):
-        while process.poll() is None:
-            peak = max(peak, resident_mib(process.pid, "VmHWM"))
-            if rows.read_bytes().count(b"\n") - 1 >= frames * (len(parts) + 1) / (PARTS + 1):
-                parts.append(round(resident_mib(process.pid, "VmRSS"), 1))
-            time.sleep(0.1)
-        error = process.stderr.read() if process.stderr is not None else b""
-    if process.returncode:
-        raise UserError(error.decode(errors="replace").strip())
+        memory = watched(process, lambda: rows.read_bytes().count(b"\n") - 1, frames)
     return {
         "frames": frames,
         "rows": rows.read_bytes().count(b"\n") - 1,
         "frames_per_second": frames / (time.perf_counter() - started),
-        "peak_mib": round(peak, 1),
-        "resident_mib": parts,
+        **memory,
     }
 
 

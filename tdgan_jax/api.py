@@ -22,7 +22,13 @@ __all__ = ["Analyses", "Attends", "Generates", "Model", "load"]
 
 
 class Analyses(Model, Protocol):
-    """What `load` gives: a model that also takes whole photographs."""
+    """What `load` gives: a model that also takes whole photographs.
+
+    Attributes:
+        digest: SHA-256 of what it is and of its weights.
+    """
+
+    digest: str
 
     def analyse(
         self,
@@ -57,10 +63,12 @@ def load(path: str | Path) -> Analyses:
     """
     from tdgan_jax.exchange.opening import open_model
     from tdgan_jax.families.known import family_named
+    from tdgan_jax.families.stored import digest_of
     from tdgan_jax.inference.analysis import analyse
 
     stored = open_model(path)
     model: Any = family_named(stored.description.family).model(stored)
     # Bound here: the families know nothing of photographs and of how faces are found in them.
     model.analyse = MethodType(analyse, model)
+    model.digest = digest_of(stored)
     return model

@@ -14,7 +14,9 @@ import tdgan_jax
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.exchange.exporting import export_model
 from tdgan_jax.exchange.importing import import_weights
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
+from tdgan_jax.families.stored import digest_of
 from tests import golden_tdgan as golden
 from tests.tiny_tdgan import IDENTITIES, IMAGE_SIZE_PX, NOISE_SHAPE, make_run
 
@@ -316,3 +318,16 @@ def test_golden_weights_come_out_bit_identical(golden_model, tmp_path):
         for key, value in state_dict.items():
             assert written[key].dtype == torch.float32
             assert written[key].numpy().tobytes() == value.tobytes(), (stem, key)
+
+
+def test_the_digest_tells_models_apart():
+    recogniser, generator = tdgan_jax.load("pretrained"), tdgan_jax.load("pretrained_tdgan")
+    assert recogniser.digest == tdgan_jax.load("pretrained").digest
+    assert recogniser.digest == recogniser.without("contempt").digest
+    assert len({recogniser.digest, generator.digest}) == 2 and len(recogniser.digest) == 64
+    stored = open_model("pretrained")
+    assert digest_of(stored) == recogniser.digest
+    warmer = stored._replace(description=stored.description._replace(temperature=2.0))
+    altered = jax.tree.map(lambda x: x + 1e-6, stored.parameters)
+    for other in (warmer, stored._replace(parameters=altered)):
+        assert digest_of(other) != recogniser.digest

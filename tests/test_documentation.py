@@ -42,6 +42,7 @@ def commands_of(page: Path) -> Iterator[str]:
 
 def arguments_of(command: str) -> Iterator[list[str]]:
     """Arguments of each call of the program in a line of a shell."""
+    command = re.sub(r"\$\{?\w+_COUNT\}?", "1", command)
     words = shlex.split(re.sub(r"\$\{?\w+\}?", "0", command), comments=True)
     for place, word in enumerate(words):
         if " " in word and PROGRAM.search(word):

@@ -11,7 +11,7 @@ from tdgan_jax.errors import UsageError
 from tdgan_jax.printing import print_text
 
 if TYPE_CHECKING:
-    from tdgan_jax.api import Model
+    from tdgan_jax.api import Analyses, Model
     from tdgan_jax.inference.faces import FaceFinder, FaceSearch
 
 RECOGNISER = "pretrained"
@@ -43,7 +43,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, model: str = RECOGNI
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no remarks")
 
 
-def open_model(args: argparse.Namespace) -> "Model":
+def open_model(args: argparse.Namespace) -> "Analyses":
     """Loads the model that `--model` names.
 
     Raises:
@@ -104,7 +104,12 @@ def _remark_on_crops(args: argparse.Namespace, model: "Model") -> None:
 
 
 def progress_bar(
-    args: argparse.Namespace, items: Iterable[Any] | None, *, unit: str, total: int | None
+    args: argparse.Namespace,
+    items: Iterable[Any] | None,
+    *,
+    unit: str,
+    total: int | None,
+    done: int = 0,
 ) -> Any:
     """A bar on stderr for work that takes longer than two seconds; none without a terminal.
 
@@ -113,14 +118,27 @@ def progress_bar(
         items: What is gone through; None for a bar that is moved by hand.
         unit: What is counted.
         total: How many there are, if that is known.
+        done: How many of them were done before.
 
     Returns:
         The bar: an iterable of the items, and a context manager.
     """
     from tqdm import tqdm
 
-    hidden = args.quiet or not sys.stderr.isatty()
-    return tqdm(items, total=total, unit=unit, delay=2, disable=hidden, file=sys.stderr)
+    return tqdm(
+        items,
+        total=total,
+        initial=done,
+        unit=unit,
+        delay=2,
+        disable=not shows_progress(args),
+        file=sys.stderr,
+    )
+
+
+def shows_progress(args: argparse.Namespace) -> bool:
+    """Whether anybody sees a bar: with a terminal, and without `quiet`."""
+    return not args.quiet and sys.stderr.isatty()
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ import argparse
 import collections
 import contextlib
 import itertools
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,21 @@ from tdgan_jax.cli.model_arguments import (
     open_model,
     positive,
     progress_bar,
+    shows_progress,
 )
-from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.cli.predict_outputs import (
+    annotations,
+    check_outputs,
+    noted,
+    print_counts,
+    unfinished_rows,
+)
+from tdgan_jax.errors import UserError
 from tdgan_jax.files import listed_paths
-from tdgan_jax.printing import is_closed, print_text, printable
+from tdgan_jax.printing import is_closed, print_text
 
 if TYPE_CHECKING:
-    from tdgan_jax.inference.inputs import InputFile
-    from tdgan_jax.inference.outputs import ReadFiles
+    from tdgan_jax.inference.inputs import Shard
     from tdgan_jax.inference.recognition import Recognised
 
 _EXAMPLES = """\
@@ -32,6 +40,7 @@ examples:
   tdgan-jax predict face.png --detect none --model runs/tdgan_synthetic/seed_0
   tdgan-jax predict talk.mp4 --every 5 --out talk.csv --annotate talk_seen.mp4
   find photos -name '*.jpg' | tdgan-jax predict - --model M --out expressions.jsonl
+  tdgan-jax predict photos --shard 0/4 --out expressions_0.csv --resume
 """
 
 
@@ -97,8 +106,39 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="NAMES",
         help="expressions that the model shall not answer, separated by commas, such as contempt",
     )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default="0/1",
+        metavar="I/N",
+        help="every N-th file of the list alone, from number I on, which counts from 0 to N-1: the "
+        "rows of the N shards together are those of one run",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the rows of --out that an interrupted run of the same command has left in "
+        "FILE.partial, file by file; without them begin",
+    )
     add_model_arguments(parser)
     return parser
+
+
+def _shard(text: str) -> "Shard":
+    """Reads `I/N` from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is something else.
+    """
+    from tdgan_jax.inference.inputs import Shard
+
+    found = re.fullmatch("([0-9]{1,18})/([0-9]{1,18})", text)
+    shard = Shard(*map(int, found.groups())) if found else None
+    if shard is None or shard.index >= shard.count:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no shard; give I/N with I from 0 to N-1, such as 0/4 to 3/4"
+        )
+    return shard
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,66 +155,15 @@ def run(args: argparse.Namespace) -> int:
     smallest_face(args.smallest_face)
     if inputs.STDIN in args.pictures and is_closed(sys.stdin):
         raise UserError("the standard input is closed; there is no list to read")
-    _check_outputs(args)
+    check_outputs(args)
     inputs.check_named(args.pictures)
     with sigterm_cleans_up():
         counts = _predict(args)
-    _print_counts(args, counts)
-    left_out = left_out_line(inputs.left_out(args.pictures))
-    if left_out and not args.quiet:
+    print_counts(args, counts)
+    left_out = "" if args.quiet else left_out_line(inputs.left_out(args.pictures))
+    if left_out:
         print_text(f"tdgan-jax: not read in the folders: {left_out}", aside=True)
     return int(counts.keys() == {"decode_error"})  # nothing could be read
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuses what must not be written, as far as that is known before anything is read."""
-    from tdgan_jax.inference import affect_curves, inputs, outputs, rows
-    from tdgan_jax.inference.annotated_video import CONTAINERS
-
-    named = [argument for argument in args.pictures if argument != inputs.STDIN]
-    if args.out is not None:
-        outputs.check_file(args.out, rows.SUFFIXES, "--out", overwrite=args.overwrite)
-        outputs.check_no_input(args.out, (), model=args.model)
-        if args.out.exists():
-            collections.deque(_noted(inputs.named_files(named, ()), args.out, outputs.ReadFiles()))
-    is_one_video = len(args.pictures) == 1 and inputs.is_video(Path(args.pictures[0]))
-    if args.curves is not None:
-        suffixes = affect_curves.SUFFIXES
-        outputs.check_file(args.curves, suffixes, "--curves", overwrite=args.overwrite)
-        outputs.check_no_input(args.curves, named, model=args.model)
-        if not is_one_video:
-            raise UsageError(f"--curves {printable(args.curves)} takes one video")
-    if args.annotate is None:
-        return
-    if _is_annotated_video(args):
-        if not is_one_video:
-            raise UsageError(
-                f"--annotate {printable(args.annotate)} takes one video; of several videos or "
-                "pictures, give the name of a folder"
-            )
-        outputs.check_file(args.annotate, tuple(CONTAINERS), "--annotate", overwrite=args.overwrite)
-    else:
-        outputs.check_folder(args.annotate, "--annotate", overwrite=args.overwrite)
-    outputs.check_no_input(args.annotate, named, model=args.model)
-
-
-def _is_annotated_video(args: argparse.Namespace) -> bool:
-    from tdgan_jax.inference.annotated_video import CONTAINERS
-
-    return args.annotate.suffix.lower() in CONTAINERS and not args.annotate.is_dir()
-
-
-def _noted(
-    files: "Iterable[InputFile]", out: Path | None, read: "ReadFiles"
-) -> "Iterator[InputFile]":
-    """Passes files on and remembers them; stops at one that the rows would replace."""
-    from tdgan_jax.inference.outputs import check_no_input
-
-    for file in files:
-        read.add(file.path)
-        if out is not None and out in read:
-            check_no_input(out, [file.path])
-        yield file
 
 
 def _predict(args: argparse.Namespace) -> collections.Counter[str]:
@@ -188,28 +177,41 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
             model = model.without(*args.leave_out)
         if args.curves is not None:
             check_knows_affect(model)
-    read = outputs.ReadFiles()
-    listed = listed_paths(sys.stdin.buffer) if inputs.STDIN in args.pictures else ()
-    files = _noted(inputs.named_files(args.pictures, listed), args.out, read)
-    recognised = recognition.recognise(
-        lambda reader: inputs.read_pictures(files, reader, every=args.every),
-        model,
-        open_face_search(args, model),
-        batch_size=args.batch_size,
-    )
     counts: collections.Counter[str] = collections.Counter()
     with contextlib.ExitStack() as stack:
+        unfinished = stack.enter_context(unfinished_rows(args, model))
+        read = outputs.ReadFiles()
+        listed = listed_paths(sys.stdin.buffer) if inputs.STDIN in args.pictures else ()
+        files = noted(
+            inputs.named_files(args.pictures, listed), args.out, read if args.annotate else None
+        )
+        files = inputs.files_of_shard(files, args.shard)
+        if unfinished is not None:
+            counts.update(unfinished.begun.counts)
+            files = unfinished.left(files)
+        recognised = recognition.recognise(
+            lambda reader: inputs.read_pictures(files, reader, every=args.every),
+            model,
+            open_face_search(args, model),
+            batch_size=args.batch_size,
+        )
         stack.enter_context(contextlib.closing(recognised))
+        is_whole = args.shard.count == 1 and not counts
         finished = progress_bar(
             args,
-            _refusing_a_single_failure(recognised),
+            _begun(recognised, is_whole),
             unit="picture",
-            total=inputs.count_pictures(args.pictures),
+            total=inputs.count_pictures(args.pictures, args.shard)
+            if shows_progress(args)
+            else None,
+            done=counts.total(),
         )
-        write = stack.enter_context(rows.row_writer(args.out, model.expression_names))
-        draw = stack.enter_context(_annotations(args, model.expression_names, read))
+        write = stack.enter_context(rows.row_writer(args.out, model.expression_names, unfinished))
+        draw = stack.enter_context(annotations(args, model.expression_names, read))
         curves = stack.enter_context(curves_file(args.curves)) if args.curves else None
         for result in finished:
+            if unfinished is not None:
+                unfinished.note(result, counts)
             counts[result.status] += 1
             if curves is not None:
                 curves.add(result.records)
@@ -237,60 +239,10 @@ def _detector_warming_up(args: argparse.Namespace) -> "Iterator[None]":
         pool.shutdown(wait=False)
 
 
-@contextlib.contextmanager
-def _annotations(
-    args: argparse.Namespace, expression_names: "Sequence[str]", read: "ReadFiles"
-) -> "Iterator[Callable[[Recognised], None]]":
-    """What draws the pictures or the video that `--annotate` wants; nothing without it."""
-    from tdgan_jax.inference.annotated_pictures import AnnotatedPictures
-    from tdgan_jax.inference.annotated_video import video_writer
-    from tdgan_jax.inference.outputs import staged_folder, write_errors_of
-
-    if args.annotate is None:
-        yield lambda _: None
-    elif _is_annotated_video(args):
-        with video_writer(args.annotate, expression_names) as write:
-            yield write
-    else:
-        with staged_folder(args.annotate, read) as folder:
-            pictures = AnnotatedPictures(folder, expression_names)
-
-            def draw(recognised: "Recognised") -> None:
-                with write_errors_of(args.annotate):
-                    pictures.write(recognised)
-
-            yield draw
-        if pictures.num_failed:
-            print_text(
-                f"tdgan-jax: {pictures.num_failed:,} annotated pictures could not be written; the "
-                f"first: {pictures.first_failure}",
-                aside=True,
-            )
-
-
-def _refusing_a_single_failure(recognised: "Iterator[Recognised]") -> "Iterator[Recognised]":
-    """Passes everything on, unless it is nothing or a single picture that cannot be read."""
+def _begun(recognised: "Iterator[Recognised]", is_whole: bool) -> "Iterator[Recognised]":
+    """Passes everything on, unless the whole is a single picture that cannot be read."""
     first = list(itertools.islice(recognised, 2))
-    if not first:
-        raise UserError("the list on the standard input is empty")
-    if len(first) == 1 and first[0].picture.image is None:
+    if is_whole and len(first) == 1 and first[0].picture.image is None:
         (record,) = first[0].records
         raise UserError(f"{record.file}: {record.reason}")
     return itertools.chain(first, recognised)
-
-
-def _print_counts(args: argparse.Namespace, counts: collections.Counter[str]) -> None:
-    found = ", ".join(f"{number:,} {status}" for status, number in sorted(counts.items()))
-    what = ""
-    if args.annotate is not None:
-        what = "the annotated video" if _is_annotated_video(args) else "annotated pictures into"
-    if args.out is not None:
-        also = "" if args.annotate is None else f" and {what} {printable(args.annotate)}"
-        print_text(f"wrote {printable(args.out)}{also} ({found})")
-        return
-    if args.quiet:
-        return
-    if args.annotate is not None:  # the rows have the standard output
-        print_text(f"tdgan-jax: wrote {what} {printable(args.annotate)}", aside=True)
-    if counts["decode_error"]:
-        print_text(f"tdgan-jax: not all pictures could be read ({found})", aside=True)

@@ -1,11 +1,15 @@
 """What opening, exporting and importing have to know of a system; each family gives one."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from tdgan_jax.files import plain
 from tdgan_jax.networks.normalisation import Normalisation
 from tdgan_jax.torch_weights.mapping import StateDict
 
@@ -87,6 +91,15 @@ class StoredModel(NamedTuple):
     description: ModelDescription
     definitions: Any
     parameters: Parameters
+
+
+def digest_of(model: StoredModel) -> str:
+    """SHA-256 of a description and parameters: models that answer differently have others."""
+    total = hashlib.sha256(json.dumps(describe_as_json(model.description), default=plain).encode())
+    for path, array in jax.tree.leaves_with_path(model.parameters):
+        total.update(f"{jax.tree_util.keystr(path)}{array.shape}".encode())
+        total.update(np.asarray(array).tobytes())
+    return total.hexdigest()
 
 
 class FoundArchitecture(NamedTuple):

@@ -17,11 +17,25 @@ from tdgan_jax.data import picture_files
 from tdgan_jax.data.image_files import BadImage
 from tdgan_jax.errors import UserError
 from tdgan_jax.inference.overlap import in_order, one_ahead
-from tdgan_jax.inference.patterns import matches, walk
+from tdgan_jax.inference.patterns import holds_links, matches, walk
 from tdgan_jax.inference.videos import VIDEO_SUFFIXES, frames
 from tdgan_jax.printing import printable
 
 STDIN = "-"
+
+
+class Shard(NamedTuple):
+    """A part of a list of files: every `count`-th, from number `index` on, which counts from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def __str__(self) -> str:
+        """As a user writes it."""
+        return f"{self.index}/{self.count}"
+
+
+EVERY_FILE = Shard()
 
 
 class InputFile(NamedTuple):
@@ -80,7 +94,7 @@ def check_named(arguments: Sequence[str]) -> None:
             raise UserError(f"there is no file or folder {printable(arguments[0])}")
 
 
-def count_pictures(arguments: Sequence[str]) -> int | None:
+def count_pictures(arguments: Sequence[str], shard: Shard = EVERY_FILE) -> int | None:
     """How many pictures will be read; None where a video or a list on stdin makes it unknown."""
     if STDIN in arguments:
         return None
@@ -90,7 +104,7 @@ def count_pictures(arguments: Sequence[str]) -> int | None:
             if is_video(file.path):
                 return None
             count += 1
-    return count
+    return len(range(shard.index, count, shard.count))
 
 
 def named_files(arguments: Sequence[str], listed: Iterable[bytes]) -> Iterator[InputFile]:
@@ -113,6 +127,24 @@ def named_files(arguments: Sequence[str], listed: Iterable[bytes]) -> Iterator[I
             path = os.fsdecode(line.rstrip(b"\r\n"))
             if path:
                 yield from files_of_path(path)
+
+
+def files_of_shard(files: Iterable[InputFile], shard: Shard) -> Iterator[InputFile]:
+    """The files of a shard, which may be none.
+
+    Args:
+        files: All files.
+        shard: The part of them.
+
+    Raises:
+        UserError: If there are no files at all.
+    """
+    number = None
+    for number, file in enumerate(files):
+        if number % shard.count == shard.index:
+            yield file
+    if number is None:
+        raise UserError("the list on the standard input is empty")
 
 
 def read_pictures(
@@ -146,16 +178,14 @@ def read_pictures(
             yield from one_ahead(pool, _read_video(found, every))
 
 
-def left_out(arguments: Sequence[str]) -> list[str]:
+def left_out(arguments: Sequence[str]) -> Iterator[str]:
     """Names of the files in the named folders that are taken neither for a picture nor a video."""
-    return [
-        name
-        for argument in arguments
-        if argument != STDIN and os.path.isdir(argument)
-        for _, files in walk(argument)
-        for name in files
-        if not name.startswith(".") and not _is_taken(Path(name))
-    ]
+    for argument in arguments:
+        if argument != STDIN and os.path.isdir(argument):
+            for _, files in walk(argument):
+                for name in files:
+                    if not name.startswith(".") and not _is_taken(Path(name)):
+                        yield name
 
 
 def is_video(path: Path) -> bool:
@@ -190,7 +220,9 @@ def _files_of_argument(argument: str) -> Iterator[InputFile]:
 def files_of_path(path: str) -> Iterator[InputFile]:
     """A file, or all pictures and videos in a folder and below it."""
     if os.path.isdir(path):
-        yield from _each_once(_files_of_folder(path))
+        files = _files_of_folder(path)
+        # Which files were given is remembered only where it matters: there may be a million.
+        yield from _each_once(files) if holds_links(path) else files
     else:
         yield InputFile(Path(path), PurePath(os.path.basename(path)))
 

@@ -43,6 +43,31 @@ def walk(root: str) -> Iterator[tuple[str, list[str]]]:
             yield parent, sorted(files)
 
 
+def holds_links(root: str) -> bool:
+    """Whether anything below a folder is a link: without one, no file there has two names.
+
+    Args:
+        root: The folder; what is hidden in it does not count.
+
+    Raises:
+        UserError: If a folder cannot be listed.
+    """
+    waiting = [root]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_symlink():
+                        return True
+                    if entry.is_dir():
+                        waiting.append(entry.path)
+        except OSError as error:
+            _cannot_list(error)
+    return False
+
+
 def matches(pattern: str) -> list[str]:
     """Paths that a pattern with `*`, `?`, `[...]` or `**` stands for, sorted.
 

@@ -1,6 +1,8 @@
 """Recognises the expressions of the faces in a stream of pictures, in memory of a fixed size.
 
-Reading, finding faces and recognising run at the same time, in threads.
+Reading, finding faces and recognising run at the same time, in threads. The stream is cut into
+batches; what is said of a batch depends, to the last digit, on its pictures alone. A video and what
+comes before or after it are never in one batch, so that many batches begin with a file.
 """
 
 import contextlib
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from tdgan_jax.inference.faces import OK, FaceCrop, FaceSearch
-from tdgan_jax.inference.inputs import Picture
+from tdgan_jax.inference.inputs import Picture, is_video
 from tdgan_jax.inference.overlap import in_order
 from tdgan_jax.inference.records import DECODE_ERROR, NO_FACE, FaceRecord
 from tdgan_jax.inference.tracks import Tracks
@@ -36,10 +38,12 @@ class Recognised(NamedTuple):
     Attributes:
         picture: The picture.
         records: One a face, or a single one without a face.
+        ends_batch: Whether the next picture begins another batch.
     """
 
     picture: Picture
     records: list[FaceRecord]
+    ends_batch: bool = False
 
     @property
     def status(self) -> str:
@@ -82,18 +86,19 @@ def recognise(
         read = stack.enter_context(contextlib.closing(_generator(pictures(reader))))
         searched = in_order(
             searchers,
-            lambda group: _search(group, search),
-            _groups(read, lambda picture: picture, MAX_PICTURES_SEARCHED, MAX_PIXELS_SEARCHED),
+            lambda part: _search(part, search),
+            _parts(read, batch_size),
             ahead=threads,
         )
         stack.enter_context(contextlib.closing(searched))
         tracks = Tracks()
-        flat = (found for group in searched for found in group)
-        for group in _groups(flat, lambda found: found.picture, batch_size, MAX_PIXELS_HELD):
-            for picture, records in _recognised(group, model, batch_size):
+        for batch in _joined(searched):
+            for result in _recognised(batch, model, batch_size):
+                picture = result.picture
                 if picture.file is not None and picture.frame is not None:
-                    records = tracks.follow(picture.file.path, records)
-                yield Recognised(picture, records)
+                    followed = tracks.follow(picture.file, result.records)
+                    result = result._replace(records=followed)
+                yield result
 
 
 def records_of(
@@ -172,7 +177,8 @@ def _recognised(group: Sequence[Searched], model: "Model", batch_size: int) -> I
         for answer in _rows(model.recognise(crops[start : start + batch_size]))
     )
     for found in group:
-        yield Recognised(found.picture, records_of(found, answers, model.expression_names))
+        records = records_of(found, answers, model.expression_names)
+        yield Recognised(found.picture, records, found is group[-1])
 
 
 def _rows(answers: "Answers") -> Iterator[_Answer]:
@@ -181,22 +187,64 @@ def _rows(answers: "Answers") -> Iterator[_Answer]:
         yield _Answer(scores, answers.probabilities[row], affect)
 
 
-def _groups(
-    items: Iterable[Item], picture_of: Callable[[Item], Picture], most: int, most_pixels: int
-) -> Iterator[list[Item]]:
-    """Cuts a stream into lists of limited length and limited size in memory."""
-    group: list[Item] = []
-    pixels = 0
-    for item in items:
-        image = picture_of(item).image
-        size = 0 if image is None else image.width * image.height
-        if group and (len(group) == most or pixels + size > most_pixels):
-            yield group
-            group, pixels = [], 0
-        group.append(item)
-        pixels += size
-    if group:
-        yield group
+class _Room:
+    """What more a group of pictures takes, which is limited in length and in size in memory."""
+
+    def __init__(self, most: int, most_pixels: int):
+        self._most, self._most_pixels = most, most_pixels
+        self._number = self._pixels = 0
+
+    def takes(self, pixels: int) -> bool:
+        """Whether a picture fits in; the first does, whatever its size."""
+        fits = self._number < self._most and self._pixels + pixels <= self._most_pixels
+        return fits or not self._number
+
+    def add(self, pixels: int) -> None:
+        self._number += 1
+        self._pixels += pixels
+
+
+def _parts(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:
+    """Cuts a stream into the parts of batches that are searched together.
+
+    Yields:
+        A part, and after the last one of a batch an empty list.
+    """
+    part: list[Picture] = []
+    in_part, in_batch = _Room(0, 0), _Room(0, 0)  # of nothing yet
+    for picture in pictures:
+        pixels = 0 if picture.image is None else picture.image.width * picture.image.height
+        if not part or not in_batch.takes(pixels) or _parts_videos(part[-1], picture):
+            if part:
+                yield part
+                yield []
+            part, in_batch = [], _Room(batch_size, MAX_PIXELS_HELD)
+            in_part = _Room(MAX_PICTURES_SEARCHED, MAX_PIXELS_SEARCHED)
+        elif not in_part.takes(pixels):
+            yield part
+            part, in_part = [], _Room(MAX_PICTURES_SEARCHED, MAX_PIXELS_SEARCHED)
+        part.append(picture)
+        in_part.add(pixels)
+        in_batch.add(pixels)
+    if part:
+        yield part
+        yield []
+
+
+def _parts_videos(picture: Picture, following: Picture) -> bool:
+    """Whether a video ends or begins between two pictures."""
+    files = (picture.file, following.file)
+    return files[0] is not files[1] and any(file and is_video(file.path) for file in files)
+
+
+def _joined(parts: Iterable[list[Item]]) -> Iterator[list[Item]]:
+    """Puts the parts of each batch together."""
+    batch: list[Item] = []
+    for part in parts:
+        batch += part
+        if not part:
+            yield batch
+            batch = []
 
 
 def _generator(pictures: Iterable[Picture]) -> Generator[Picture]:

@@ -1,7 +1,6 @@
 """Follows faces through the frames of a video by how far their boxes overlap."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from tdgan_jax.inference.faces import Box
@@ -24,22 +23,22 @@ class Tracks:
 
     def __init__(self) -> None:
         """Begins without a face."""
-        self._video: Path | None = None
+        self._video: object = None
         self._tracks: list[_Track] = []
         self._next_number = 0
 
-    def follow(self, video: Path, records: list[FaceRecord]) -> list[FaceRecord]:
+    def follow(self, video: object, records: list[FaceRecord]) -> list[FaceRecord]:
         """Takes the next frame that was looked at.
 
         Args:
-            video: The video; another one begins anew.
+            video: What stands for the video; another object, also an equal one, begins anew.
             records: Those of the frame.
 
         Returns:
             The records with their tracks. Of all pairs of a face and a face of before, the one
             that overlaps most is matched first; a face without a partner begins a track.
         """
-        if video != self._video:
+        if video is not self._video:
             self._video, self._tracks, self._next_number = video, [], 0
         numbers = self._matched(records)
         followed = []

@@ -26,6 +26,7 @@ class FakeModel:
     expression_names = ("dark", "middle", "bright")
     image_size_px = 16
     image_channels = 1
+    digest = "fake"
     face_crop = None
     affect = None
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.inference import inputs
 from tdgan_jax.inference.inputs import named_files
-from tdgan_jax.inference.patterns import matches, walk
+from tdgan_jax.inference.patterns import holds_links, matches, walk
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_each_real_file_is_given_once_whatever_the_links(pattern, folder):
     os.symlink("../a.png", "g/deep/z.png")
     found = names(pattern)
     assert sorted(os.path.realpath(path) for path in found) == [os.path.abspath(p) for p in ALL]
+
+
+def test_what_was_given_is_remembered_only_where_there_are_links(folder, monkeypatch):
+    os.symlink("../a.png", "g/.hidden/link.png")
+    assert not holds_links("g")
+    with monkeypatch.context() as patched:
+        patched.setattr(inputs, "_each_once", None)
+        assert names("g") == ALL
+    os.symlink("../../a.png", "g/deep/er/a.png")
+    assert holds_links("g")
+    assert names("g") == ALL
 
 
 def test_links_to_other_places_are_followed_once(folder):
