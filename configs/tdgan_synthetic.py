@@ -12,12 +12,13 @@ from ml_collections import ConfigDict
 from tdgan_jax.configuration import unknown_variant
 from tdgan_jax.families.fields import new_config
 from tdgan_jax.families.tdgan.fields import (
+    draw_visible_expressions,
     learn_from_labels,
     reduce_for_cpu,
     shrink_to_tiny,
 )
 
-VARIANTS = ("long", "long_released", "tiny")
+VARIANTS = ("long", "long_released", "visible", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -46,7 +47,11 @@ def get_config(variant: str = "") -> ConfigDict:
     else:
         config.model.num_inception_blocks = 2  # a third less to compile and to compute
         config.training.epochs = 1
-    if variant != "long_released":
+    if variant == "visible":
+        config.name += "_visible"
+        config.training.epochs = 8
+        draw_visible_expressions(config)
+    elif variant != "long_released":
         # Discriminators that know nothing teach the generator nothing: update them at every step.
         learn_from_labels(config, discriminator_gap=1)
     return config

@@ -28,7 +28,7 @@ from tdgan_jax.cli.predict_outputs import (
 )
 from tdgan_jax.errors import UserError
 from tdgan_jax.files import listed_paths
-from tdgan_jax.printing import is_closed, print_text
+from tdgan_jax.printing import is_closed, print_text, printable
 
 if TYPE_CHECKING:
     from tdgan_jax.inference.inputs import Shard
@@ -151,11 +151,17 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.data.picture_files import left_out_line
     from tdgan_jax.inference import inputs
     from tdgan_jax.inference.faces import smallest_face
+    from tdgan_jax.inference.unfinished import is_complete
 
     smallest_face(args.smallest_face)
     if inputs.STDIN in args.pictures and is_closed(sys.stdin):
         raise UserError("the standard input is closed; there is no list to read")
     check_outputs(args)
+    if args.resume and not args.overwrite and is_complete(args.out):
+        if not args.quiet:
+            out = printable(args.out)
+            print_text(f"tdgan-jax: {out} is complete, there is nothing to resume", aside=True)
+        return 0
     inputs.check_named(args.pictures)
     with sigterm_cleans_up():
         counts = _predict(args)

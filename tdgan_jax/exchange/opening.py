@@ -81,10 +81,7 @@ def check_same_architecture(
     Raises:
         UserError: Names the first field that differs.
     """
-    # A field that is younger than the description was as the system's default says.
-    younger = default_fields(description.family)["model"]
-    said = {field: younger[field] for field in found.architecture if field in younger}
-    said |= description.architecture | {
+    said = description.architecture | {
         "number of expression_names": len(description.expression_names),
         "num_identities": description.num_identities,
     }
@@ -92,8 +89,11 @@ def check_same_architecture(
         "number of expression_names": found.num_expressions,
         "num_identities": found.num_identities,
     }
+    # A field that is younger than the description was as the system's default says.
+    younger = default_fields(description.family)["model"]
     for field in sorted((said.keys() | seen.keys()) - {*found.untold, *found.rounded}):
-        if _as_in_json(said.get(field)) != _as_in_json(seen.get(field)):
+        there = said.get(field, younger.get(field))
+        if _as_in_json(there) != _as_in_json(seen.get(field)):
             raise UserError(
                 f"{folder / MODEL_FILE} does not fit the weights beside it: {field} is "
                 f"{said.get(field)!r} there and {seen.get(field)!r} in the weights"

@@ -46,9 +46,13 @@ def check_start(out: Path, *, resume: bool, overwrite: bool) -> None:
             f"{printable(paths_of(out).rows)} holds the rows of {progress.files:,} files of an "
             "interrupted run; add --resume to go on with them, or --overwrite to begin anew"
         )
-    if resume and out.exists() and not overwrite:
-        reason = "is complete, there is nothing to resume" if progress is None else "exists"
-        raise UserError(f"{printable(out)} {reason}; add --overwrite to replace it")
+    if resume and progress is not None and out.exists() and not overwrite:
+        raise UserError(f"{printable(out)} exists; add --overwrite to replace it")
+
+
+def is_complete(out: Path) -> bool:
+    """Whether the rows have their name: no run is interrupted, and nothing is to be resumed."""
+    return out.exists() and progress_of(out) is None
 
 
 class UnfinishedRows:

@@ -359,11 +359,12 @@ class TestRefused:
 
     def test_what_is_complete(self, model, capfd):
         Path("out.csv").write_text("mine")
-        assert predict("d", "--out", "out.csv", "--resume") == 1
+        assert predict("d", "--out", "out.csv", "--resume") == 0
         assert capfd.readouterr().err == (
-            "tdgan-jax: out.csv is complete, there is nothing to resume; add --overwrite to "
-            "replace it\n"
+            "tdgan-jax: out.csv is complete, there is nothing to resume\n"
         )
+        assert predict("d", "--out", "out.csv", "--resume", "--quiet") == 0
+        assert capfd.readouterr().err == "" and Path("out.csv").read_text() == "mine"
 
     @pytest.mark.parametrize("more", [[], ["--out", "o.csv", "--annotate", "seen"]])
     def test_what_has_no_rows_to_resume(self, more, model, capfd):

@@ -79,8 +79,8 @@ def tdgan_config() -> Config:
     config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
     config.data.fold = -1  # the one to run; -1: all of them
     config.data.test_transform = "resize"  # "resize": whole image; "centre_crop": as trained
-    # What validates: "subjects": some of the training subjects; "next_fold": those of the fold after
-    # the test fold (IF-GAN's 8/1/1); "none": no subjects, all of them train (TDGAN's 9/1).
+    # What validates: "subjects": some of the training subjects; "next_fold": the fold after the test
+    # fold (IF-GAN's 8/1/1); "none": no subjects, all of them train (TDGAN's 9/1).
     config.data.validation = "subjects"
     config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
     config.data.pairing = "fixed"  # or "random": anew each epoch
@@ -174,6 +174,29 @@ def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
     for network in config.learning_rate:
         if network not in ("face_discriminator", "realism_critic", "identity_adversary"):
             config.learning_rate[network] = 5e-4
+
+
+def draw_visible_expressions(config: Config) -> None:
+    """Settings beyond the paper for expressions that a person sees on the generated face.
+
+    A critic that sees generated images with their expressions, a discriminator that judges half of
+    its images coarsely, images drawn again from their own features, and a decoder without a grid
+    that keeps the means of its channels.
+    """
+    learn_from_labels(config, discriminator_gap=1)
+    config.model.upsampling = "resize"
+    config.model.decoder_norm = "pixel"
+    config.model.noise_channels = 0
+    config.data.pairing = "random"
+    config.training.autoencoding_steps = 600
+    config.loss.own_reconstruction_weight = 5.0
+    config.loss.realism_weight = 1.0
+    config.loss.realism_gradient_penalty = 1.0
+    config.loss.identity_confusion_weight = 0.1
+    config.loss.coarse_share = 0.5
+    config.learning_rate.face_discriminator = 3e-5
+    config.learning_rate.realism_critic = 2e-4
+    config.learning_rate.identity_adversary = 5e-4
 
 
 def shrink_to_tiny(config: Config) -> Config:
