@@ -79,8 +79,8 @@ def tdgan_config() -> Config:
     config.data.num_folds = 0  # of a cross-validation; 0: the two splits above
     config.data.fold = -1  # the one to run; -1: all of them
     config.data.test_transform = "resize"  # "resize": whole image; "centre_crop": as trained
-    # What validates: "subjects": some of the training subjects; "next_fold": the fold after the test
-    # fold (IF-GAN's 8/1/1); "none": no subjects, all of them train (TDGAN's 9/1).
+    # What validates: "subjects": some of the training subjects; "next_fold": the fold after the
+    # test fold (IF-GAN's 8/1/1); "none": no subjects, all of them train (TDGAN's 9/1).
     config.data.validation = "subjects"
     config.data.validation_fraction = 0.1  # of the training examples, for "subjects"
     config.data.pairing = "fixed"  # or "random": anew each epoch
