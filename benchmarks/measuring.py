@@ -12,9 +12,9 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from benchmarks.random_inputs import first_state
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.family import Training
-from tdgan_jax.families.tdgan.objective import Batch
 from tdgan_jax.runs.folder import environment
 from tdgan_jax.steps.parallel import parallel_train_step, replicate, shard_batch
 
@@ -38,15 +38,14 @@ class CompiledStep(NamedTuple):
 class JaxTraining:
     """The state of a training and its compiled steps."""
 
-    def __init__(self, config: ConfigDict, family: Training, mesh: Mesh, batch: Batch):
+    def __init__(self, config: ConfigDict, family: Training, mesh: Mesh, batch: Any):
         """Initialises the parameters and puts the batch on the devices."""
-        key = jax.random.key(config.seed)
         self._mapping = config.parallel.mapping
         self._train_step = family.train_step
         self._mesh = mesh
-        self._state = replicate(jax.jit(family.init_state)(key), mesh)
+        self._state = replicate(first_state(config, family), mesh)
         self._batch = shard_batch(batch, mesh)
-        self._key = replicate(key, mesh)
+        self._key = replicate(jax.random.key(config.seed), mesh)
         self.compiled: dict[Hashable, CompiledStep] = {}
 
     def compile(self, updates: Hashable) -> CompiledStep:

@@ -106,6 +106,7 @@ class TorchIfganStep:
     def _island_loss(self, features: Tensor, label: Tensor) -> Tensor:
         """L_IL summed over the images; moves the centres, which the first batch's means begin."""
         features = features.float()
+        self.centres = self.centres.to(features.device)
         member = functional.one_hot(label, len(self.centres)).float()  # (batch, classes)
         counts = member.sum(dim=0)[:, None]
         with torch.no_grad():

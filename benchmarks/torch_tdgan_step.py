@@ -49,6 +49,7 @@ class TorchTdganStep:
         generator: Generator,
         face_discriminator: Discriminator,
         expression_discriminator: Discriminator,
+        label_gradient_weight: float = 0.0,
     ):
         """Holds the networks and makes the optimisers.
 
@@ -56,10 +57,12 @@ class TorchTdganStep:
             generator: G.
             face_discriminator: D_f; its last class is "fake".
             expression_discriminator: D_e.
+            label_gradient_weight: Of M_ER's loss in E_e's gradient; 0: M_ER alone learns from it.
         """
         self.generator = generator
         self.face_discriminator = face_discriminator
         self.expression_discriminator = expression_discriminator
+        self.label_gradient_weight = label_gradient_weight
         self.generator_parameters = [
             parameter
             for network in (generator.dec, generator.enc_FR, generator.enc_ER)
@@ -110,7 +113,9 @@ class TorchTdganStep:
             The unweighted losses, scalars: those of a discriminator only when it is due.
         """
         first = self._first_pass(face_image, expression_image, noises)
-        losses = self._update_head(first.expression_feature, expression_label)
+        seen_by_head = first.expression_feature.detach()
+        seen_by_head.requires_grad_(bool(self.label_gradient_weight))
+        losses = self._update_head(seen_by_head, expression_label)
         if update_face_discriminator:
             perceptual_target = self._update_face_discriminator(
                 face_image, face_identity, first.generated_image, losses
@@ -134,8 +139,13 @@ class TorchTdganStep:
             + CONSISTENCY_WEIGHT * losses["face_consistency_loss"]
             + CONSISTENCY_WEIGHT * losses["expression_consistency_loss"]
         )
+        minimised = losses["generator_loss"]
+        if seen_by_head.grad is not None:
+            # A term whose gradient at the feature is that of the head before its update.
+            into_encoder = self.label_gradient_weight * seen_by_head.grad
+            minimised = minimised + (first.expression_feature * into_encoder).sum()
         # With `inputs`, the discriminators' weight gradients are neither stored nor computed.
-        _update(self.generator_optimizer, losses["generator_loss"], self.generator_parameters)
+        _update(self.generator_optimizer, minimised, self.generator_parameters)
         if gradient_norms:
             losses |= self._gradient_norms()
         return {name: loss.detach() for name, loss in losses.items()}
@@ -159,7 +169,7 @@ class TorchTdganStep:
         self, expression_feature: Tensor, expression_label: Tensor
     ) -> dict[str, Tensor]:
         """Updates M_ER, and it alone: the released code discards E_e's gradient of this loss."""
-        logits = self.generator.fc_ER(expression_feature.detach())
+        logits = self.generator.fc_ER(expression_feature)
         loss = functional.cross_entropy(logits, expression_label)
         _update(self.head_optimizer, loss)
         return {"expression_classification_loss": loss}

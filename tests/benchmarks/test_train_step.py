@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.train_step import main, make_twin_step, random_batch
+from benchmarks.random_inputs import names_of, random_batch
+from benchmarks.train_step import main, make_twins, one_pattern, pattern_frequencies
+from benchmarks.twins import make_twin_step
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
+from tdgan_jax.families.program import make_training
 
 ROOT = Path(__file__).parents[2]
 TINY = "configs/tdgan_synthetic.py:tiny"
@@ -21,7 +24,7 @@ def run_benchmark(*arguments):
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
     return subprocess.run(
-        [sys.executable, "benchmarks/train_step.py", *arguments],
+        [sys.executable, "-m", "benchmarks.train_step", *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -58,12 +61,14 @@ def test_prints_one_json_object():
     assert "torch" not in result and "ratio" not in result
 
 
-def test_configuration_that_the_twin_cannot_do_is_one_line():
-    done = run_benchmark("--config", TINY, "--torch")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert "num_inception_blocks is 1; the torch twin knows only 4" in line
+def test_stages_count_by_their_epochs():
+    config = load_config(str(ROOT / "configs/esr_synthetic.py:tiny"), ["training.epochs=5"])
+    fields = {"first_stage_epochs": 3, "later_stage_epochs": 1}
+    config.training.update(fields)
+    training = make_training(config, names_of(config))
+    frequencies = pattern_frequencies(config, training)
+    assert frequencies == {0: 0.6, 1: 0.2, 2: 0.2}
+    assert one_pattern(frequencies, training) == {2: 1.0}
 
 
 @pytest.mark.parametrize(
@@ -82,9 +87,16 @@ def test_bad_use_is_one_line(argument, message, capsys):
     assert message in line
 
 
+def test_a_variant_that_cannot_run_is_a_row(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    config = load_config(str(ROOT / TINY))
+    twins, refused = make_twins(config, random_batch(config, 1), 1, ["eager"])
+    assert twins == {} and "needs PyTorch" in refused["eager"]
+
+
 def test_missing_torch_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     config = load_config(str(ROOT / "configs/tdgan_raf.py"))
     config.model.image_size_px = 16
-    with pytest.raises(UserError, match=r"pip install -e '\.\[torch\]'$"):
-        make_twin_step(config, random_batch(config, 1, 2, 2), 2, 2, threads=1)
+    with pytest.raises(UserError, match=r"pip install 'tdgan-jax\[torch\]'$"):
+        make_twin_step(config, random_batch(config, 1), threads=1)
