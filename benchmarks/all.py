@@ -1,55 +1,42 @@
-"""Runs the benchmarks one after the other and writes one JSON file and one table.
+"""Runs the benchmarks one after the other, writes each result as it appears, and makes the tables.
 
-    python benchmarks/all.py --out benchmarks.json
+    python -m benchmarks.all --out benchmarks.jsonl
+    bash benchmarks/accelerator.sh --out accelerator.jsonl
 
-Beside `benchmarks.json` stands `benchmarks.md`. Each benchmark is a process of its own: none leaves
-memory, threads or settings to the next, and no step is slowed by the memory of two torch twins. One
-that fails is written down as failed, and the others go on. `README.md` beside this file says what
-each measures. `--quick` takes the smallest sizes, to try the command; its figures mean nothing.
+Beside `benchmarks.jsonl`, a JSON object a line, stands `benchmarks.md`. Each benchmark is a process
+of its own: none leaves memory, threads or settings to the next. One that fails is written down as
+failed, and the others go on; the same command then measures again what has no figure yet.
+`entries.py` lists them, `README.md` says what each measures. `--quick` takes the smallest sizes,
+to try the command: its figures mean nothing.
 """
 
 import argparse
+import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from tdgan_jax.machine import usable_cores
+from benchmarks.entries import Entry, accelerator_entries, table_entries
+from benchmarks.tables import markdown
+from tdgan_jax.machine import GLIBC_SETTINGS, HUGE_PAGES, usable_cores
 
-FOLDER = Path(__file__).parent
-TRAIN_STEP = (
-    "--config configs/tdgan_raf.py --batch-size 16 --commonest --repeats 2 --torch",
-    "--config configs/tdgan_raf.py --batch-size 1 --commonest --repeats 1"
-    " --config.model.width_multiplier=0.125 --config.model.image_size_px=32 --torch",
-)
-IFGAN_STEP = (
-    "--config configs/ifgan_ck_plus.py --batch-size 2 --repeats 1 --torch",
-    "--config configs/ifgan_ck_plus.py:tiny --batch-size 2 --repeats 1 --torch",
-)
-# The script, and after a colon what is special about it, to arguments: in full, and quickly.
-BENCHMARKS = {
-    "train_step": tuple(f"{arguments} eager" for arguments in TRAIN_STEP),
-    "train_step:channels_last": tuple(f"{arguments} channels_last" for arguments in TRAIN_STEP),
-    "train_step:compiled": tuple(f"{arguments} compiled" for arguments in TRAIN_STEP),
-    "ifgan_step": tuple(f"{arguments} eager" for arguments in IFGAN_STEP),
-    "ifgan_step:channels_last": tuple(f"{arguments} channels_last" for arguments in IFGAN_STEP),
-    "recognition": ("--torch --repeats 2", "--torch --repeats 1 --batch-size 8"),
-    "generation": ("--torch --repeats 2", "--torch --repeats 1 --batch-size 2"),
-    "input_pipeline": ("", "--images 32 --batch-size 8 --repeats 1"),
-    "face_detection": ("", "--images 2"),
-    "fold_strategies": (
-        "--config configs/tdgan_yale.py --folds 2",
-        "--config configs/tdgan_yale.py:tiny --folds 2 --repeats 1",
-    ),
-    "growth": (
-        "--batch-sizes 16 64",
-        "--config configs/tdgan_synthetic.py:tiny --batch-sizes 2 4 --image-sizes 32 --repeats 1",
-    ),
-}
+ROOT = Path(__file__).parent.parent
+BUDGET_SECONDS = 480.0
+# An entry of the tour that takes longer than so many times its guess is ended.
+PATIENCE = 3.0
+# With less left no small one is begun; one that hangs is ended some time after the budget.
+QUICK_SECONDS, QUICK_PATIENCE_SECONDS = 15.0, 60.0
+# Small programs are compiled in a third of the time; how fast they are does not matter.
+QUICK_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones know only emitters
+    QUICK_FLAGS += " --xla_cpu_use_fusion_emitters=false"
 
 
 def machine() -> dict[str, Any]:
@@ -67,102 +54,121 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run_benchmark(name: str, arguments: str, extra: Sequence[str] = ()) -> dict[str, Any]:
+def run_entry(entry: Entry, arguments: str, *, quick: bool, limit_s: float | None) -> dict:
     """Runs one benchmark.
 
     Args:
-        name: That of its file, and after a colon that of the variant.
+        entry: Which one.
         arguments: Its command line.
-        extra: More of it.
+        quick: Whether speed does not matter.
+        limit_s: Seconds after which it is ended; None: never.
 
     Returns:
-        What it printed, or its `error`; `command`; and the `seconds` that it took as a whole.
+        What it printed, or its `error`; `name`, `command`, `machine`, and the `seconds` it took.
     """
-    command = [f"benchmarks/{script_of(name)}.py", *arguments.split(), *extra]
+    command = ["-m", f"benchmarks.{entry.script}", *arguments.split()]
+    variables = {GLIBC_SETTINGS: HUGE_PAGES, "PYTHONPATH": str(ROOT)} | os.environ
+    if quick:
+        variables["JAX_NUM_CPU_DEVICES"] = "1"
+        variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}"
     start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *command], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
-    )
-    seconds = time.monotonic() - start
-    if done.returncode:
-        found = {"error": f"ended with status {done.returncode}; its message stands above"}
-    else:
-        found = json.loads(done.stdout)
-    return found | {"command": " ".join(["python", *command]), "seconds": seconds}
-
-
-def script_of(name: str) -> str:
-    """The script of a benchmark, without its suffix."""
-    return name.partition(":")[0]
-
-
-def rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The table: what was measured, in JAX, in PyTorch, and their ratio."""
-    table = []
-    for name, result in results.items():
-        if "error" in result:
-            table.append((name, result["error"], "", ""))
-        elif script_of(name) in ("train_step", "ifgan_step"):
-            what = f"{result['config']}, batch {result['batch_size']}, {result['precision']}"
-            ours = f"{result['images_per_second']:.2f} images/s"
-            for variant, twin in result.get("torch", {}).items():
-                theirs = f"{variant} {twin['images_per_second']:.2f}"
-                table.append((what, ours, theirs, f"{twin['ratio']:.2f}"))
-        elif name in ("recognition", "generation"):
-            what = f"{name}, {result['model']}, batch {result['batch_size']}"
-            ours = f"{result['images_per_second']:.1f} images/s"
-            table.append((what, ours, f"eager {result['torch']:.1f}", f"{result['ratio']:.2f}"))
-        elif name == "input_pipeline":
-            for system, speed in result["images_per_second"].items():
-                table.append((f"input of {system}", f"{speed:.0f} images/s", "", ""))
-        elif name == "face_detection":
-            table.append(("face detection", f"{result['images_per_second']:.1f} images/s", "", ""))
-        elif name == "fold_strategies":
-            for way, ratio in result["ratio"].items():
-                speed = f"{result['fold_steps_per_second'][way]:.2f} steps/s"
-                what = f"{result['folds']} folds of {result['config']}, {way}"
-                table.append((what, f"{speed}, {ratio:.2f} of sequential", "", ""))
+    try:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=limit_s,
+        )
+        if done.returncode:
+            found = {"error": f"ended with status {done.returncode}; its message stands above"}
         else:
-            table += [_growth_row(result["config"], point) for point in result["points"]]
-    return table + _input_rows(results)
+            found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        found = {"error": f"ended after {limit_s:.0f} s without a figure"}
+    except ValueError:
+        found = {"error": "printed something else than a JSON object"}
+    told = {"name": entry.name, "command": " ".join(["python", *command]), "machine": machine()}
+    return told | found | {"seconds": time.monotonic() - start}
 
 
-def _growth_row(config: str, point: dict[str, Any]) -> tuple[str, str, str, str]:
-    what = (
-        f"{config}, batch {point['batch_size']}, {point['image_size_px']} px, "
-        f"{point['num_devices']} device(s)"
+def measured(
+    entries: Sequence[Entry], args: argparse.Namespace, extra: str
+) -> Iterator[dict[str, Any]]:
+    """The results of entries in the order in which they are there.
+
+    Args:
+        entries: What is to be measured.
+        args: The command line: `quick`, `budget` and `jobs`.
+        extra: More arguments for those that take them.
+    """
+    end = time.monotonic() + args.budget if args.budget else None
+
+    def run(entry: Entry) -> dict[str, Any]:
+        limit = None
+        if end is not None:
+            left = end - time.monotonic()
+            needed = QUICK_SECONDS if args.quick else entry.expected_seconds
+            if left < needed:
+                return {"name": entry.name, "skipped": f"{max(left, 0):.0f} s were left"}
+            limit = min(left, PATIENCE * entry.expected_seconds)
+            if args.quick:
+                limit = left + QUICK_PATIENCE_SECONDS
+        print(f"== {entry.name}", file=sys.stderr, flush=True)
+        arguments = entry.quick if args.quick else entry.arguments
+        takes_threads = entry.script not in ("many_examples", "short_trainings")
+        arguments += extra if takes_threads else ""
+        return run_entry(entry, arguments, quick=args.quick, limit_s=limit)
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for future in as_completed([pool.submit(run, entry) for entry in entries]):
+            yield future.result()
+
+
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """The results of before; a last line that was cut is left out."""
+    results = []
+    for line in out.read_text().splitlines() if out.exists() else ():
+        try:
+            results.append(json.loads(line))
+        except ValueError:
+            print(f"all.py: a line of {out} is cut and left out", file=sys.stderr)
+    return results
+
+
+def has_figure(result: dict[str, Any]) -> bool:
+    """Whether a benchmark was neither skipped nor failed."""
+    return not {"error", "skipped"} & result.keys()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Runs all benchmarks.")
+    parser.add_argument("--out", default="benchmarks.jsonl", metavar="FILE.jsonl")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="NAME",
+        help="those whose names begin so, e.g. train_step:tdgan (default: all)",
     )
-    memory = point["memory_bytes"]
-    figures = [f"{point['images_per_second']:.1f} images/s"]
-    figures += [] if memory is None else [f"{memory / 2**20:.0f} MiB a device"]
-    return what, ", ".join(figures), "", ""
-
-
-def _input_rows(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """How many times as many images the feeds make as the steps consume."""
-    table = []
-    made = results.get("input_pipeline", {}).get("images_per_second", {})
-    for system, step in (("tdgan", "train_step"), ("ifgan", "ifgan_step")):
-        consumed = results.get(step, {}).get("images_per_second")
-        if consumed and system in made:
-            times = f"{made[system] / consumed:.0f} times what the step consumes"
-            table.append((f"input of {system}", times, "", ""))
-    return table
-
-
-def table(document: dict[str, Any]) -> str:
-    """The results as Markdown."""
-    of_machine = document["machine"]
-    lines = [
-        f"{of_machine['cpu']}, {of_machine['cores']} core(s), Python {of_machine['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-        + ".",
-        "",
-        "| what | JAX | PyTorch, images/s | JAX over PyTorch |",
-        "|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows(document["results"])),
-    ]
-    return "\n".join(lines) + "\n"
+    parser.add_argument("--list", action="store_true", help="print the names and end")
+    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
+    parser.add_argument(
+        "--quick", "--smoke", action="store_true", help="the smallest sizes, for a try"
+    )
+    parser.add_argument(
+        "--accelerator",
+        action="store_true",
+        help=f"the tour of an accelerator, in {BUDGET_SECONDS:.0f} seconds",
+    )
+    parser.add_argument(
+        "--budget", type=float, metavar="S", help="seconds after which nothing is begun"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="at once, where no figure counts (default: 1)"
+    )
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,38 +180,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 if a benchmark failed, 2 wrong use.
     """
-    parser = argparse.ArgumentParser(description="Runs all benchmarks.")
-    parser.add_argument("--out", default="benchmarks.json", metavar="FILE.json")
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
-    parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
-    parser.add_argument("--quick", action="store_true", help="the smallest sizes, for a try")
-    parser.add_argument("--overwrite", action="store_true", help="replace the two files")
-    args = parser.parse_args(arguments)
+    args = _parser().parse_args(arguments)
+    if args.accelerator and args.budget is None:
+        args.budget = BUDGET_SECONDS
     out = Path(args.out)
-    if out.suffix != ".json":
-        print(f"all.py: --out is {out}; it must end in .json", file=sys.stderr)
-        return 2
-    beside = out.with_suffix(".md")
-    if existing := [str(file) for file in (out, beside) if file.exists() and not args.overwrite]:
-        print(f"all.py: {existing[0]} exists; give --overwrite or another --out", file=sys.stderr)
-        return 2
-    extra = [] if args.threads is None else ["--threads", str(args.threads)]
-    results = {}
-    for name in args.only:
-        print(f"== {name}", file=sys.stderr, flush=True)
-        results[name] = run_benchmark(name, BENCHMARKS[name][args.quick], extra)
-        print(f"   {results[name]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    versions: dict[str, str] = {}
-    for result in results.values():
-        versions |= result.pop("versions", {})
-    versions.pop("python", None)  # the machine's
-    document = {"machine": machine(), "versions": versions, "results": results}
-    for file, text in ((out, json.dumps(document, indent=1) + "\n"), (beside, table(document))):
-        unfinished = file.with_name(file.name + ".unfinished")
-        unfinished.write_text(text)
-        unfinished.replace(file)
-    print(table(document), end="")
-    return int(any("error" in result for result in results.values()))
+    entries = list(accelerator_entries() if args.accelerator else table_entries())
+    entries = [entry for entry in entries if entry.name.startswith(tuple(args.only))]
+    if args.list:
+        print("\n".join(entry.name for entry in entries))
+        return 0
+    for is_wrong, message in (
+        (out.suffix != ".jsonl", f"--out is {out}; it must end in .jsonl"),
+        (not entries, f"--only {' '.join(args.only)}: no such benchmark; --list names them"),
+        (args.jobs < 1, "--jobs must be at least 1"),
+    ):
+        if is_wrong:
+            print(f"all.py: {message}", file=sys.stderr)
+            return 2
+    results = {result["name"]: result for result in read_results(out)}
+    wanted = [entry for entry in entries if not has_figure(results.get(entry.name, {"error": ""}))]
+    extra = "" if args.threads is None else f" --threads {args.threads}"
+    new = []
+    is_cut = out.exists() and out.read_text()[-1:] not in ("\n", "")
+    with out.open("a") as file:
+        file.write("\n" * is_cut)
+        for result in measured(wanted, args, extra):
+            file.write(f"{json.dumps(result)}\n")
+            file.flush()
+            new.append(result)
+            results[result["name"]] = result
+            said = result.get("skipped") or result.get("error") or f"{result['seconds']:.0f} s"
+            print(f"   {result['name']}: {said}", file=sys.stderr, flush=True)
+            out.with_suffix(".md").write_text(markdown(list(results.values())))
+    print(markdown(list(results.values())), end="")
+    return int(any("error" in result for result in new))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Times drawing: the expressions of some faces put on others, by TDGAN at the paper's size.
 
-    python benchmarks/generation.py --torch
+    python -m benchmarks.generation --torch
 
 Both encoders, the noise and the decoder, as `Model.transfer` runs them on decoded faces; the torch
 twin has the same weights, batches and threads, and both take turns. The weights are random, unless
@@ -14,19 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
+from benchmarks.random_inputs import random_model
+from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
 from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.stored import StoredModel
 from tdgan_jax.families.tdgan.model import TdganModel
 from tdgan_jax.machine import restart_with_huge_pages
+from tdgan_jax.torch_weights.optional_packages import require_torch
 
-if __package__:
-    from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
-    from benchmarks.recognition import paper_sized_model, twin_generator
-else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from measuring import fastest_seconds, print_measurement, use_threads
-    from recognition import paper_sized_model, twin_generator
-
+PAPERS = "configs/tdgan_raf.py"
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -36,8 +34,11 @@ def make_twin(stored: StoredModel, threads: int) -> Transfer:
     Raises:
         UserError: If PyTorch is missing.
     """
-    generator = twin_generator(stored, threads)
-    import torch
+    torch = require_torch("--torch")
+    from benchmarks.torch_networks import tdgan_generator
+
+    torch.set_num_threads(threads)
+    generator = tdgan_generator(stored)
 
     def transfer(*arrays: np.ndarray) -> np.ndarray:
         face, expression, noise = (
@@ -59,7 +60,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if args.batch_size < 1 or args.repeats < 1:
         raise UsageError("--batch-size and --repeats must be at least 1")
     threads = use_threads(args.threads)
-    stored = paper_sized_model() if args.model is None else open_model(args.model)
+    stored = open_model(args.model) if args.model else random_model(load_config(PAPERS))
     if stored.description.family != "tdgan":
         raise UsageError(f"{args.model} holds no TDGAN, which alone puts expressions on faces")
     model: Any = TdganModel(stored)

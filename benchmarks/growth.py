@@ -1,11 +1,11 @@
 """How a training step's time and memory grow with batch, image size and number of devices.
 
-    python benchmarks/growth.py --config configs/tdgan_fer2013.py:cpu
+    python -m benchmarks.growth --config configs/tdgan_fer2013.py:cpu
 
 One of the three is changed at a time, the others stay at the first value of their list. On the CPU
-there is a device for every core, so that two devices share what one has alone. The step is the one
-that updates the generator alone, the input random. One JSON object goes to stdout; memory is what a
-device's compiled step plans.
+there is a device for every core, so that two devices share what one has alone. The step is the most
+frequent one, or that of the last stage, the input random. One JSON object goes to stdout; memory is
+what a device's compiled step plans.
 """
 
 import argparse
@@ -16,22 +16,15 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from benchmarks.measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
+from benchmarks.random_inputs import names_of, random_batch
+from benchmarks.train_step import one_pattern, pattern_frequencies
 from tdgan_jax.cli.train import overrides_from
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.family import Names
 from tdgan_jax.families.program import make_training
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_cpu_devices, make_mesh
-
-if __package__:
-    from benchmarks.measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
-    from benchmarks.train_step import random_batch
-else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from measuring import JaxTraining, fastest_seconds, print_measurement, use_threads
-    from train_step import random_batch
-
-NUM_IDENTITIES, NUM_EXPRESSIONS = 20, 7
 
 
 def measure_point(
@@ -46,11 +39,9 @@ def measure_point(
         config.model.image_size_px = image_size_px
     mesh = make_mesh(jax.devices()[:num_devices])
     check_batch_size(batch_size, mesh)
-    names = (tuple(map(str, range(count))) for count in (NUM_IDENTITIES, NUM_EXPRESSIONS))
-    family = make_training(config, Names(*names))
-    batch = random_batch(config, batch_size, NUM_IDENTITIES, NUM_EXPRESSIONS)
-    training = JaxTraining(config, family, mesh, batch)
-    updates = family.updates_due(1, 1)
+    family = make_training(config, names_of(config))
+    training = JaxTraining(config, family, mesh, random_batch(config, batch_size))
+    (updates,) = one_pattern(pattern_frequencies(config, family), family)
     compiled = training.compile(updates)
     seconds = fastest_seconds({"step": lambda: training.step(updates)}, repeats)["step"]
     return {
@@ -64,9 +55,14 @@ def measure_point(
     }
 
 
-def points(args: argparse.Namespace) -> list[tuple[int, int, int]]:
+def points(config: ConfigDict, args: argparse.Namespace) -> list[tuple[int, int, int]]:
     """Batch size, image size and number of devices of each measurement, the common one once."""
-    lists = (args.batch_sizes, args.image_sizes, args.devices)
+    batch_size, side_px = config.training.batch_size, config.model.image_size_px
+    lists = (
+        args.batch_sizes or [batch_size, 4 * batch_size],
+        args.image_sizes or [side_px, 2 * side_px],
+        args.devices,
+    )
     first = tuple(values[0] for values in lists)
     varied = [
         (*first[:place], value, *first[place + 1 :])
@@ -95,7 +91,7 @@ def measure(config: ConfigDict, args: argparse.Namespace) -> dict[str, Any]:
         "precision": config.precision,
         "points": [
             measure_point(config, *point, args.repeats)
-            for point in points(args)
+            for point in points(config, args)
             if point[2] <= available
         ],
     }
@@ -114,8 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", default="configs/tdgan_fer2013.py:cpu", metavar="FILE[:VARIANT]"
     )
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 4, 64])
-    parser.add_argument("--image-sizes", type=int, nargs="+", default=[64, 128], metavar="PX")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", help="default: the config's and four times that"
+    )
+    parser.add_argument(
+        "--image-sizes", type=int, nargs="+", metavar="PX", help="default: the config's, and twice"
+    )
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps (default: 3)")

@@ -1,6 +1,6 @@
 """Times the feeds of training batches: decoded images in memory to batches on the device.
 
-    python benchmarks/input_pipeline.py
+    python -m benchmarks.input_pipeline
 
 The images are random, of the sizes of the papers' configurations: TDGAN's pairs of 128x128 gray
 pixels, cropped from larger ones and mirrored, and IF-GAN's 224x224 colour images, which are turned
@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from tdgan_jax.data.examples import Examples
+from benchmarks.measuring import print_measurement, use_threads
+from benchmarks.random_inputs import NUM_EXPRESSIONS, random_examples
 from tdgan_jax.data.feeds import Feed
 from tdgan_jax.errors import UsageError
 from tdgan_jax.families.ifgan.average_feed import AverageFaceFeed
@@ -25,30 +26,8 @@ from tdgan_jax.families.tdgan.pair_feed import PairFeed
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.steps.parallel import check_batch_size, make_mesh, shard_batch
 
-if __package__:
-    from benchmarks.measuring import print_measurement, use_threads
-else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from measuring import print_measurement, use_threads
-
-NUM_EXPRESSIONS = 7
 # Sides of the decoded images and of what the networks see.
 TDGAN_SIZES_PX, IFGAN_SIZES_PX = (144, 128), (256, 224)
-
-
-def random_examples(count: int, side_px: int, channels: int) -> Examples:
-    """Noise with labels, one person an image."""
-    random = np.random.default_rng(0)
-    names = tuple(f"{i:05d}" for i in range(count))
-    return Examples(
-        images=list(random.integers(256, size=(count, side_px, side_px, channels), dtype=np.uint8)),
-        expressions=np.arange(count, dtype=np.int32) % NUM_EXPRESSIONS,
-        expression_names=tuple(map(str, range(NUM_EXPRESSIONS))),
-        identities=np.arange(count, dtype=np.int32),
-        identity_names=names,
-        groups=np.array(names),
-        files=np.array(names),
-        duplicated_in_train=None,
-    )
 
 
 def tdgan_feed(count: int, batch_size: int) -> Feed:

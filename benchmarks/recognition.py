@@ -1,54 +1,51 @@
 """Times recognition against the torch twin, and `predict` as a whole: speed and peak memory.
 
-    python benchmarks/recognition.py --model runs/tdgan_synthetic/seed_0 --pictures photos --torch
+    python -m benchmarks.recognition --config configs/esr_affectnet.py --torch
+    python -m benchmarks.recognition --model runs/tdgan_synthetic/seed_0 --pictures photos --files
 
 `images_per_second` is that of `Model.predict` on pictures that are already decoded and scaled;
-`torch` that of the twin with the same weights, batches and threads. Both take turns in one run; the
-shortest of `--repeats` passes over all pictures counts. `largest_difference` is that of their
-probabilities. `reading_too` reads the files, scales them and makes the rows, as the command does.
-`peak_memory_bytes` is that of whole processes `tdgan-jax predict - --detect none`, by the number of
-inputs: the pictures, as often as needed. Without `--model` the networks have the paper's sizes and
-random weights; without `--pictures` they are 256 drawn faces. One JSON object goes to stdout.
+`torch` holds those of the twin with the same weights, batches and threads, by variant. All take
+turns in one run; the shortest of `--repeats` passes over all pictures counts. `--files` reads the
+files, scales them and makes the rows, as the command does. `peak_memory_bytes` is that of whole
+processes `tdgan-jax predict - --detect none`, by the number of inputs: the pictures, as often as
+needed. A configuration's networks have random weights; without `--pictures` they are drawn faces.
+One JSON object goes to stdout.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from PIL import Image
 from tdgan_jax.data_builders.synthetic_faces.drawing import draw
 from tdgan_jax.data_builders.synthetic_faces.factors import sample_expression, sample_identity
 
 from benchmarks.contact_sheet import STUDIO
+from benchmarks.measuring import fastest_seconds, print_measurement, say, use_threads
+from benchmarks.random_inputs import random_model
+from benchmarks.twins import VARIANTS
+from tdgan_jax.cli.train import overrides_from
+from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.expressions import BASIC_EXPRESSIONS
 from tdgan_jax.families.images import as_model_images
-from tdgan_jax.families.stored import ModelDescription, Preprocessing, StoredModel
-from tdgan_jax.families.tdgan.model import TdganModel
-from tdgan_jax.families.tdgan.networks import make_tdgan, split_networks
-from tdgan_jax.families.tdgan.weights import FILE_STEMS, torch_from_tdgan
+from tdgan_jax.families.known import family_named
+from tdgan_jax.families.stored import StoredModel
 from tdgan_jax.inference.faces import face_search
 from tdgan_jax.inference.inputs import check_named, named_files, read_pictures
 from tdgan_jax.inference.recognition import recognise
 from tdgan_jax.inference.records import row_of
 from tdgan_jax.machine import restart_with_huge_pages
 from tdgan_jax.torch_weights.optional_packages import require_torch
-from tdgan_jax.torch_weights.state_files import to_tensors
 
-if __package__:
-    from benchmarks.measuring import fastest_seconds, print_measurement, use_threads
-else:  # Run as a script: this folder is on the path, the repository's root need not be.
-    from measuring import fastest_seconds, print_measurement, use_threads
-
-DRAWN_FACES = 256
 # A process starts with the peak of the one that it is forked from, so a small one stands between.
 MEASURED = """
 import os, subprocess, sys
@@ -60,55 +57,29 @@ sys.exit(status != 0)
 Recogniser = Callable[[np.ndarray], np.ndarray]  # images [N, S, S, C] to probabilities [N, C]
 
 
-def paper_sized_model() -> StoredModel:
-    """TDGAN of the paper's sizes with random weights."""
-    architecture = {
-        "image_size_px": 128,
-        "image_channels": 1,
-        "width_multiplier": 1.0,
-        "num_inception_blocks": 4,
-        "noise_channels": 256,
-        "num_residual_convolutions": 6,
-        "dropout_rate": 0.5,
-    }
-    names = BASIC_EXPRESSIONS
-    networks = make_tdgan(
-        num_identities=20, num_expressions=len(names), rngs=nnx.Rngs(0), **architecture
-    )
-    definitions, parameters = split_networks(networks)
-    description = ModelDescription(
-        "tdgan", architecture, names, 20, None, Preprocessing(128, 1, "resize")
-    )
-    return StoredModel(description, definitions, jax.tree.map(np.asarray, parameters))
-
-
-def twin_generator(stored: StoredModel, threads: int) -> Any:
-    """The torch twin's generator with a model's weights.
-
-    Raises:
-        UserError: If PyTorch is missing.
-    """
-    torch = require_torch("--torch")
-    from tdgan_jax.torch_weights.tdgan_torch import make_networks
-
-    torch.set_num_threads(threads)
-    state_dicts = torch_from_tdgan(stored.parameters).items()
-    weights = {FILE_STEMS[name]: to_tensors(state_dict) for name, state_dict in state_dicts}
-    return make_networks(weights, {"architecture": stored.description.architecture}).generator
-
-
-def make_twin(stored: StoredModel, threads: int, batch_size: int) -> Recogniser:
+def make_twin(stored: StoredModel, threads: int, batch_size: int, variant: str) -> Recogniser:
     """The torch twin of a model's recogniser.
 
+    Args:
+        stored: The model, of any system.
+        threads: Threads of torch on the CPU; set for the whole process.
+        batch_size: Images at a time.
+        variant: One of `twins.VARIANTS`.
+
     Raises:
-        UserError: If PyTorch is missing.
+        UserError: If PyTorch is missing, or what the variant needs.
     """
-    generator = twin_generator(stored, threads)
-    import torch
+    torch = require_torch("--torch")
+    from benchmarks.torch_networks import TwinRecogniser
+    from benchmarks.torch_variants import use_variant
+
+    torch.set_num_threads(threads)
+    network = TwinRecogniser(stored)
+    apply = use_variant(variant, [network], network)
 
     def recognise_batch(images: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-        return torch.softmax(generator.fc_ER(generator.enc_ER(tensor)), dim=1).numpy()
+        return apply(tensor).float().cpu().numpy()
 
     def recognise_all(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -166,11 +137,12 @@ def draw_faces(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(folder / f"{person:04d}_{name}.png")
 
 
-def measure(args: argparse.Namespace, folder: str) -> dict[str, Any]:
+def measure(args: argparse.Namespace, fields: Sequence[str], folder: str) -> dict[str, Any]:
     """Times everything that the command line asks for.
 
     Args:
         args: The command line.
+        fields: Changes of the configuration.
         folder: Where the pictures are.
 
     Returns:
@@ -185,37 +157,57 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, Any]:
         raise UsageError("--memory needs --model: the processes that are measured open it")
     check_named([folder])
     threads = use_threads(args.threads)
-    stored = paper_sized_model() if args.model is None else open_model(args.model)
-    model: Any = TdganModel(stored)
+    jax.config.update("jax_enable_compilation_cache", False)
+    overrides = overrides_from(list(fields))
+    if args.model is None:
+        config = load_config(args.config, overrides)
+        name, stored = config.name, random_model(config)
+    else:
+        name, stored = args.model, open_model(args.model)
+    model = family_named(stored.description.family).model(stored)
     files = [str(file.path) for file in named_files([folder], ())]
     images = as_model_images(files, stored.description.preprocessing)
 
     def recognise_all(images: np.ndarray) -> np.ndarray:
         return _in_batches(lambda batch: model.predict(batch)[1], images, args.batch_size)
 
-    calls: dict[Hashable, Callable[[], Any]] = {
-        "jax": lambda: recognise_all(images),
-        "reading_too": lambda: rows_from_files(model, files, args.batch_size),
-    }
-    twin = make_twin(stored, threads, args.batch_size) if args.torch else None
-    if twin is not None:
-        calls["torch"] = lambda: twin(images)
+    start = time.perf_counter()
+    probabilities = recognise_all(images)
+    first_seconds = time.perf_counter() - start
+    calls: dict[Hashable, Callable[[], Any]] = {"jax": lambda: recognise_all(images)}
+    if args.files:
+        calls["reading_too"] = lambda: rows_from_files(model, files, args.batch_size)
+    twins: dict[str, Any] = {}
+    for variant in args.torch or ():
+        try:
+            twin = make_twin(stored, threads, args.batch_size, variant)
+        except UserError as error:
+            say(f"{variant}: {error}")
+            twins[variant] = {"error": str(error)}
+            continue
+        calls[variant] = lambda twin=twin: twin(images)
+        largest = float(np.abs(probabilities - twin(images)).max())
+        twins[variant] = {"largest_difference": largest}
     seconds = fastest_seconds(calls, args.repeats)
     speed = {name: len(files) / timed for name, timed in seconds.items()}
 
     result = {
-        "model": args.model or "the paper's sizes, random weights",
+        "model": name,
+        "family": stored.description.family,
         "image_size_px": model.image_size_px,
         "pictures": len(files),
         "batch_size": args.batch_size,
         "threads": threads,
         "images_per_second": speed["jax"],
-        "reading_too": speed["reading_too"],
+        "compile_seconds": first_seconds - seconds["jax"],
     }
-    if twin is not None:
-        result["torch"] = speed["torch"]
-        result["ratio"] = speed["jax"] / speed["torch"]
-        result["largest_difference"] = float(np.abs(recognise_all(images) - twin(images)).max())
+    if args.files:
+        result["reading_too"] = speed["reading_too"]
+    for variant in twins.keys() & speed.keys():
+        ratio = speed["jax"] / speed[variant]
+        twins[variant] |= {"images_per_second": speed[variant], "ratio": ratio}
+    if twins:
+        result["torch"] = twins
     if args.memory and args.model:
         result["peak_memory_bytes"] = {
             count: peak_memory_bytes(args.model, files, count, args.batch_size)
@@ -226,10 +218,25 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Times recognition and measures its memory.")
+    parser.add_argument(
+        "--config",
+        default="configs/tdgan_raf.py",
+        metavar="FILE[:VARIANT]",
+        help="networks with random weights, of any system (default: TDGAN of the paper's sizes)",
+    )
     parser.add_argument("--model", metavar="M", help="a run, an export or an imported folder")
     parser.add_argument("--pictures", metavar="FOLDER", help="faces that have been cut out")
+    parser.add_argument(
+        "--count", type=int, default=256, help="faces that are drawn without them (default: 256)"
+    )
     parser.add_argument("--batch-size", type=int, default=32, help="default: 32")
-    parser.add_argument("--torch", action="store_true", help="time the torch twin beside it")
+    parser.add_argument(
+        "--torch",
+        nargs="*",
+        choices=VARIANTS,
+        help="time the torch twin beside it, in these ways (default: eager)",
+    )
+    parser.add_argument("--files", action="store_true", help="time reading the files too")
     parser.add_argument("--threads", type=int, help="CPU cores to use (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="timed passes (default: 3)")
     parser.add_argument(
@@ -247,11 +254,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 impossible here, 2 wrong use.
     """
-    args = _parser().parse_args(arguments)
+    args, fields = _parser().parse_known_args(arguments)
+    if args.torch == []:
+        args.torch = ["eager"]
     with tempfile.TemporaryDirectory() as drawn:
         if args.pictures is None:
-            draw_faces(Path(drawn), DRAWN_FACES)
-        return print_measurement("recognition.py", lambda: measure(args, args.pictures or drawn))
+            draw_faces(Path(drawn), args.count)
+        return print_measurement(
+            "recognition.py", lambda: measure(args, fields, args.pictures or drawn)
+        )
 
 
 if __name__ == "__main__":

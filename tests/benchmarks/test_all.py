@@ -1,54 +1,115 @@
 import json
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import all as all_benchmarks
+from benchmarks.entries import SYSTEMS, accelerator_entries, table_entries
+from tdgan_jax.configuration import load_config
+
+STEP = {
+    "config": "tdgan_raf",
+    "family": "tdgan",
+    "image_size_px": 128,
+    "batch_size": 16,
+    "precision": "float32",
+    "images_per_second": 1.5,
+    "compile_seconds": 20.0,
+    "peak_memory_bytes": 2**31,
+}
+GROWN = {"batch_size": 4, "image_size_px": 64, "num_devices": 2, "images_per_second": 20.0}
+PRINTED = {
+    "train_step:tdgan:paper:eager": STEP | {"torch": {"eager": {"ratio": 1.5}}},
+    "train_step:tdgan:paper:channels_last": STEP | {"torch": {"channels_last": {"error": "why"}}},
+    "train_step:tdgan:paper:compiled": STEP | {"torch": {"compiled": {"ratio": 1.1}}},
+    "input_pipeline": {"images_per_second": {"tdgan": 300.0, "ifgan": 50.0}},
+    "growth:tdgan": {"config": "tiny", "points": [GROWN | {"memory_bytes": 3 * 2**20}]},
+    "growth:esr": None,
+}
 
 
 @pytest.fixture
 def faked(monkeypatch):
-    """Every benchmark prints what it would; growth fails."""
-    step = {"config": "tdgan_raf", "batch_size": 16, "precision": "float32"}
-    twins = {"eager": {"images_per_second": 2.0, "ratio": 0.75}}
-    printed = {
-        "train_step": step | {"images_per_second": 1.5, "torch": twins},
-        "train_step:compiled": step | {"images_per_second": 1.5, "torch": twins},
-        "input_pipeline": {"images_per_second": {"tdgan": 300.0, "ifgan": 50.0}},
-        "growth": None,
-    }
+    """Every benchmark prints what it would; one fails, and its runs are counted."""
+    commands = {f"{entry.script} {entry.arguments}": entry.name for entry in table_entries()}
+    started = []
 
     def run(command, **_):
         assert command[0] == sys.executable
-        script = command[1].removeprefix("benchmarks/").removesuffix(".py")
-        result = printed[f"{script}:compiled" if "compiled" in command else script]
+        name = commands[f"{command[2].removeprefix('benchmarks.')} {' '.join(command[3:])}"]
+        started.append(name)
+        result = PRINTED[name]
         text = "" if result is None else json.dumps(result | {"versions": {"jax": "1.0"}})
         return SimpleNamespace(returncode=int(result is None), stdout=text)
 
     monkeypatch.setattr("subprocess.run", run)
-    return ["--only", *printed]
+    return started
 
 
-def test_writes_one_document_and_one_table(faked, tmp_path, capsys):
-    out = tmp_path / "measured.json"
-    assert all_benchmarks.main(["--out", str(out), *faked]) == 1  # growth has failed
-    document = json.loads(out.read_text())
-    assert document["machine"]["cores"] >= 1 and document["machine"]["cpu"]
-    assert document["versions"] == {"jax": "1.0"}
-    assert document["results"]["train_step"]["command"].startswith("python benchmarks/train_step")
-    text = (tmp_path / "measured.md").read_text()
-    assert text == capsys.readouterr().out
-    row = "| tdgan_raf, batch 16, float32 | 1.50 images/s | eager 2.00 | 0.75 |"
-    assert text.splitlines().count(row) == 2
-    assert "| input of tdgan | 200 times what the step consumes |  |  |" in text.splitlines()
-    assert "| growth | ended with status 1; its message stands above |  |  |" in text.splitlines()
-    assert all_benchmarks.main(["--out", str(out), *faked]) == 2
-    assert "exists; give --overwrite" in capsys.readouterr().err
+def test_writes_each_result_and_the_tables(faked, tmp_path, capsys):
+    out = tmp_path / "measured.jsonl"
+    command = ["--out", str(out), "--only", *PRINTED]
+    assert all_benchmarks.main(command) == 1  # one has failed
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {result["name"] for result in results} == PRINTED.keys() == set(faked)
+    assert results[0]["machine"]["cores"] >= 1 and results[0]["machine"]["cpu"]
+    assert results[0]["command"].startswith("python -m benchmarks.train_step --config")
+    lines = (tmp_path / "measured.md").read_text().splitlines()
+    assert lines == capsys.readouterr().out.splitlines()
+    step = "tdgan: tdgan_raf, 128 px, batch 16, float32 | 1.5 | 1.50 | why | 1.10"
+    target = "1; `torch.compile` 1.25 | no: `torch.compile` | 20 | 2,048 MiB"
+    assert f"| {step} | {target} |" in lines
+    assert "| input of tdgan | 300 images/s, 200 times what its fastest step takes |" in lines
+    assert "| tiny | 4 | 64 | 2 | 20 | 3 MiB |" in lines
+    assert "| growth:esr | ended with status 1; its message stands above |" in lines
+    # Again: what has no figure alone, also after a cut line.
+    with out.open("a") as file:
+        file.write('{"name": "growth')
+    faked.clear()
+    assert all_benchmarks.main(command) == 1
+    assert faked == ["growth:esr"]
+    assert len(all_benchmarks.read_results(out)) == len(PRINTED) + 1
 
 
-def test_the_table_shows_how_a_step_grows():
-    point = {"batch_size": 4, "image_size_px": 64, "num_devices": 2}
-    point |= {"images_per_second": 20.0, "memory_bytes": 3 * 2**20}
-    (row,) = all_benchmarks.rows({"growth": {"config": "tiny", "points": [point]}})
-    assert row[:2] == ("tiny, batch 4, 64 px, 2 device(s)", "20.0 images/s, 3 MiB a device")
+def test_what_does_not_fit_is_named_as_skipped(faked, tmp_path):
+    out = tmp_path / "measured.jsonl"
+    assert all_benchmarks.main(["--accelerator", "--budget", "10", "--out", str(out)]) == 0
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [result["name"] for result in results] == [e.name for e in accelerator_entries()]
+    assert {result["skipped"] for result in results} <= {"10 s were left", "9 s were left"}
+    assert faked == []
+
+
+def test_what_takes_too_long_is_ended(monkeypatch, tmp_path):
+    def run(command, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr("subprocess.run", run)
+    out = tmp_path / "measured.jsonl"
+    command = ["--smoke", "--budget", "30", "--only", "input_pipeline", "--out", str(out)]
+    assert all_benchmarks.main(command) == 1
+    assert json.loads(out.read_text())["error"] == "ended after 90 s without a figure"
+
+
+@pytest.mark.parametrize("configs", SYSTEMS.values(), ids=SYSTEMS)
+def test_the_configurations_are_those_of_the_system(configs):
+    family = {name for name, system in SYSTEMS.items() if system is configs}
+    for name in (configs.paper, configs.small, configs.tiny):
+        file, colon, variant = name.partition(":")
+        assert {load_config(f"configs/{file}.py{colon}{variant}").family} == family
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "nothing"], "no such benchmark"),
+        (["--out", "table.json"], "must end in .jsonl"),
+        (["--jobs", "0"], "--jobs must be"),
+    ],
+)
+def test_bad_use_is_one_line(arguments, message, capsys):
+    assert all_benchmarks.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1

@@ -5,9 +5,9 @@ from argparse import Namespace
 
 import pytest
 
-from benchmarks import faults, growth, input_pipeline, processes
+from benchmarks import faults, growth, input_pipeline, many_examples, processes
 from benchmarks.measuring import fastest_seconds
-from benchmarks.torch_variants import use_variant
+from tdgan_jax.configuration import load_config
 
 
 def test_the_feeds_make_images(capsys):
@@ -41,8 +41,17 @@ def test_the_second_call_of_a_turn_is_timed(monkeypatch):
 
 
 def test_one_thing_grows_at_a_time():
-    lists = Namespace(batch_sizes=[16, 4], image_sizes=[64, 128], devices=[1, 2])
-    assert growth.points(lists) == [(16, 64, 1), (4, 64, 1), (16, 128, 1), (16, 64, 2)]
+    config = load_config("configs/tdgan_fer2013.py:cpu")
+    lists = Namespace(batch_sizes=[16, 4], image_sizes=None, devices=[1, 2])
+    expected = [(16, 64, 1), (4, 64, 1), (16, 128, 1), (16, 64, 2)]
+    assert growth.points(config, lists) == expected
+
+
+def test_opening_many_examples_is_timed(capsys):
+    assert many_examples.main(["--examples", "400"]) == 0
+    (point,) = json.loads(capsys.readouterr().out)["points"]
+    assert point["examples"] == 400 and min(point["open_seconds"], point["batch_seconds"]) > 0
+    assert many_examples.main(["--examples", "4"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -50,6 +59,8 @@ def test_one_thing_grows_at_a_time():
 )
 def test_torchs_variants_do_what_they_say(variant, dtype):
     torch = pytest.importorskip("torch", reason="the torch twins need the extra [torch]")
+    from benchmarks.torch_variants import use_variant
+
     network = torch.nn.Conv2d(4, 8, 3)
     seen = []
 
