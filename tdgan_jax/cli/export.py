@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tdgan_jax.cli.crop_arguments import STYLES
+from tdgan_jax.cli.model_arguments import share
 from tdgan_jax.printing import print_text
 
+VALIDATION = "validation"  # in the place of a dataset: what a run kept for it
 _EXAMPLES = """\
 examples:
   tdgan-jax export runs/tdgan_synthetic/seed_0 --format torch --out exported
@@ -60,8 +62,17 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--calibrate",
         metavar="NAME[/CONFIG]:SPLIT",
-        help="fit the temperature of the probabilities on a part of a prepared dataset that was "
-        "not trained on (default: that of the model, 1 for a run)",
+        help="fit the temperature of the probabilities, and measure how frequent the answers are, "
+        f"on a part of a prepared dataset that was not trained on, or on the {VALIDATION} images "
+        "of a run (default: as the model has them)",
+    )
+    parser.add_argument(
+        "--balance",
+        type=share,
+        metavar="SHARE",
+        help="how much more often rare expressions shall be answered than in the labels that the "
+        "model learned from: 0: not at all, 1: as if all were equally frequent; needs --calibrate "
+        "now or before (default: as the model has it)",
     )
     parser.add_argument("--data-dir", default="", help="prepared datasets, for --calibrate")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
@@ -88,12 +99,7 @@ def run(args: argparse.Namespace) -> int:
     check_new_folder(args.out, overwrite=args.overwrite)
     check_no_overlap(args.out, args.model)
     use_compilation_cache()
-    temperature = None
-    if args.calibrate is not None:
-        from tdgan_jax.api import load
-        from tdgan_jax.evaluation.calibration import temperature_of
-
-        temperature = temperature_of(load(args.model), args.calibrate, data_dir=args.data_dir)
+    described = _described(args)
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:
         parity = export_model(
             args.model,
@@ -101,15 +107,50 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             precision=args.precision,
             crop=crop_from(args),
-            temperature=temperature,
+            described=described,
             overwrite=args.overwrite,
             say=say,
         )
-    if temperature is not None:
-        print_text(f"temperature fitted on {args.calibrate}: {temperature:.3f}")
+    if args.calibrate is not None:
+        print_text(f"temperature fitted on {args.calibrate}: {described['temperature']:.3f}")
     print_text(f"exported to {args.out}, compared with what {parity['reloaded_with']} loads")
     if "tensors" in parity:
         print_text(f"  bit-identical tensors: {parity['tensors']} of {parity['tensors']}")
     for output, difference in parity.get("largest_differences", {}).items():
         print_text(f"  largest difference of {output.replace('_', ' ')}: {difference:.1e}")
     return 0
+
+
+def _described(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields of the description that the options ask for."""
+    from tdgan_jax.api import load
+    from tdgan_jax.evaluation.calibration import calibration_of, part_of_dataset
+
+    described: dict[str, Any] = {}
+    if args.calibrate is None and args.balance is None:
+        return described
+    model: Any = load(args.model)
+    if args.calibrate is not None:
+        part = (
+            _validation_images(args)
+            if args.calibrate == VALIDATION
+            else part_of_dataset(args.calibrate, data_dir=args.data_dir)
+        )
+        described |= calibration_of(model, part)._asdict()
+    if args.balance is not None:
+        if described:
+            described["balance"] = args.balance
+        else:
+            described["balance"] = model.balanced(args.balance).description.balance
+    return described
+
+
+def _validation_images(args: argparse.Namespace) -> Any:
+    """The images that a run was validated on."""
+    from tdgan_jax.exchange.selected_runs import read_config
+    from tdgan_jax.training.data import load_validation
+
+    config = read_config(Path(args.model))
+    if args.data_dir:
+        config.data.directory = args.data_dir
+    return load_validation(config)

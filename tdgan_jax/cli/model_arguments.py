@@ -161,6 +161,21 @@ def stage_bar(args: argparse.Namespace, num_stages: int) -> Iterator[Callable[[s
         yield say
 
 
+def share(text: str) -> float:
+    """Reads a number from 0 to 1 from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is something else.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
 def positive(text: str) -> int:
     """Reads a whole number above zero from the command line.
 

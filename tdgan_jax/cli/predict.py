@@ -17,6 +17,7 @@ from tdgan_jax.cli.model_arguments import (
     open_model,
     positive,
     progress_bar,
+    share,
     shows_progress,
 )
 from tdgan_jax.cli.predict_outputs import (
@@ -120,6 +121,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="go on with the rows of --out that an interrupted run of the same command has left in "
         "FILE.partial, file by file; without them begin",
     )
+    parser.add_argument(
+        "--balance",
+        type=share,
+        metavar="SHARE",
+        help="how much more often rare expressions are answered than in the labels that the model "
+        "learned from: 0: not at all, 1: as if all were equally frequent (default: as the model "
+        "was exported)",
+    )
     add_model_arguments(parser)
     return parser
 
@@ -181,6 +190,8 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
         model = open_model(args)
         if args.leave_out:
             model = model.without(*args.leave_out)
+        if args.balance is not None:
+            model = model.balanced(args.balance)
         if args.curves is not None:
             check_knows_affect(model)
     counts: collections.Counter[str] = collections.Counter()

@@ -137,6 +137,7 @@ def unfinished_rows(
         "--every": args.every,
         "--smallest-face": args.smallest_face,
         "--shard": str(args.shard),
+        "--balance": args.balance,
     }
     rows = None
     try:

@@ -1,13 +1,13 @@
-"""One number that makes probabilities as large as the answers are right."""
+"""What a model's probabilities need: a temperature, and how frequent its answers are."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from tdgan_jax.data.builders import open_dataset
-from tdgan_jax.data.examples import load_examples, renumbered, with_expression
+from tdgan_jax.data.examples import Examples, load_examples, renumbered, with_expression
 from tdgan_jax.data.images import to_pil
 from tdgan_jax.errors import UsageError, UserError
 
@@ -15,34 +15,53 @@ RANGE = (0.05, 20.0)
 AT_ONCE = 512  # images
 
 
-def temperature_of(model: Any, dataset: str, *, data_dir: str = "") -> float:
-    """The temperature that fits a model's probabilities to the labels of a dataset's part.
+class Calibration(NamedTuple):
+    """What is measured on images that a model has not learned from.
 
-    Classes that the dataset does not have keep their place among the answers.
+    Attributes:
+        temperature: See `fitted_temperature`.
+        class_frequencies: Mean probability of each class at that temperature; they sum to 1.
+    """
+
+    temperature: float
+    class_frequencies: tuple[float, ...]
+
+
+def part_of_dataset(dataset: str, *, data_dir: str = "") -> Examples:
+    """The examples of a part of a prepared dataset, their images as they are stored.
 
     Args:
-        model: A trained model, as `tdgan_jax.load` gives it.
-        dataset: `NAME[/CONFIG]:SPLIT` of a prepared dataset; a part that the model has not
-            learned from.
+        dataset: `NAME[/CONFIG]:SPLIT`.
         data_dir: Where prepared datasets are kept; TFDS's default if empty.
-
-    Returns:
-        See `fitted_temperature`.
 
     Raises:
         UsageError: If the part is named in another way.
-        UserError: If it is not prepared, or has no label that the model knows, or the model
-            has probabilities that are no softmax, such as shares of votes.
+        UserError: If it is not prepared.
     """
     source, colon, split = dataset.partition(":")
     if not (source and colon and split):
         raise UsageError(f"--calibrate is {dataset!r}; give NAME[/CONFIG]:SPLIT")
     name, _, config = source.partition("/")
     builder = open_dataset(name, config or None, data_dir or None)
-    loaded = load_examples(builder, split, np.asarray)
-    examples = renumbered(loaded, model.expression_names)
+    return load_examples(builder, split, np.asarray)
+
+
+def calibration_of(model: Any, examples: Examples) -> Calibration:
+    """Fits a model's probabilities to labels.
+
+    Classes that the examples do not have keep their place among the answers.
+
+    Args:
+        model: A trained model, as `tdgan_jax.load` gives it.
+        examples: Those that the model has not learned from.
+
+    Raises:
+        UserError: If no label is known to the model, or its probabilities are no softmax, such as
+            shares of votes.
+    """
+    examples = renumbered(examples, model.expression_names)
     if (examples.expressions < 0).all():
-        raise UserError(f"{dataset} has no label that the model knows")
+        raise UserError("the images for the calibration have no label that the model knows")
     examples = with_expression(examples)
     count, channels = len(examples.files), model.image_channels
     answers = [
@@ -54,7 +73,9 @@ def temperature_of(model: Any, dataset: str, *, data_dir: str = "") -> float:
     expected = softmax(scores / model.description.temperature, axis=1)
     if not np.allclose(expected, probabilities, atol=1e-3):
         raise UserError("the model's probabilities are no softmax: no temperature changes them")
-    return fitted_temperature(examples.expressions, scores)
+    temperature = fitted_temperature(examples.expressions, scores)
+    means = softmax(scores / temperature, axis=1).mean(axis=0)
+    return Calibration(temperature, tuple(map(float, means)))
 
 
 def fitted_temperature(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -10,13 +10,15 @@
                        "crop": {field: value} or null, "channel_order": "rgb" | "bgr",
                        "mean": [number], "deviation": [number]},
      "temperature": number,                 that the scores are divided by
+     "class_frequencies": [number] or null, mean probabilities on images like the training images
+     "balance": number,                     power of them that probabilities are divided by
      "weights": "torch" | "safetensors" | "onnx",
      "parity": {...},                       how the written files compare with the model
      "assumptions": [text]}                 what an import had to assume
 
 Readers ignore fields that they do not know; a change that they must not ignore raises the version.
-Files of version 1 have neither the last three of the preprocessing nor the temperature: colours in
-the order red, green, blue, in [0, 1], and 1.
+Files of version 1 have neither the last three of the preprocessing nor the three after it: colours
+in the order red, green, blue, in [0, 1], and 1, null, 0.
 """
 
 import math
@@ -110,6 +112,8 @@ def read_description(path: Path) -> tuple[ModelDescription, str]:
             _normalisation(path, preprocessing),
         ),
         temperature=_positive(path, "temperature", stored.get("temperature", 1.0)),
+        class_frequencies=_frequencies(path, stored),
+        balance=_share(path, "balance", stored.get("balance", 0.0)),
     )
     _check_values(path, description)
     for name in ("image_size_px", "image_channels"):
@@ -177,6 +181,21 @@ def _a_number_a_channel(
     ):
         raise UserError(f"{path} is damaged: {name} is {values!r}, not a number a channel")
     return tuple(map(float, values))
+
+
+def _frequencies(path: Path, stored: Mapping[str, Any]) -> tuple[float, ...] | None:
+    values, names = stored.get("class_frequencies"), stored["expression_names"]
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) != len(names):
+        raise UserError(f"{path} is damaged: class_frequencies is {values!r}, not a number a class")
+    return tuple(_positive(path, "class_frequencies", value) for value in values)
+
+
+def _share(path: Path, name: str, value: Any) -> float:
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise UserError(f"{path} is damaged: {name} is {value!r}, not a number from 0 to 1")
+    return float(value)
 
 
 def _positive(path: Path, name: str, value: Any) -> float:

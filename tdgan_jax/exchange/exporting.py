@@ -38,7 +38,7 @@ def export_model(
     *,
     precision: str = "float32",
     crop: Mapping[str, Any] | None = None,
-    temperature: float | None = None,
+    described: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def export_model(
             safetensors alone. A model is opened in float32 whatever its file holds.
         crop: How faces shall be cut out for the model, `faces.alignment.CropSettings` as JSON,
             where its training images were cut out by their owner; None: as the model has it.
-        temperature: What the scores shall be divided by before the softmax, see
-            `evaluation.calibration`; None: as the model has it.
+        described: Other values for fields of the description: temperature, class_frequencies,
+            balance, see `evaluation.calibration`; the rest stays as the model has it.
         overwrite: Whether an export that is there is replaced.
         say: Told at the begin of each of `STAGES` stages what is being done.
 
@@ -77,8 +77,7 @@ def export_model(
     check_finite(stored)
     if crop is not None:
         stored = stored._replace(description=with_crop(stored.description, crop))
-    if temperature is not None:
-        stored = stored._replace(description=stored.description._replace(temperature=temperature))
+    stored = stored._replace(description=stored.description._replace(**(described or {})))
     family = family_named(stored.description.family).stored()
     with new_folder(out, overwrite=overwrite) as folder:
         say("writing")

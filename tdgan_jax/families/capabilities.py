@@ -23,6 +23,10 @@ class Model(Protocol):
         """The same model without some of its answers (`families.recogniser`)."""
         ...
 
+    def balanced(self, balance: float) -> Self:
+        """The same model, answering rare expressions more often (`families.recogniser`)."""
+        ...
+
     @property
     def expression_names(self) -> "tuple[str, ...]":
         """Names of the expressions, in the order of the probabilities."""

@@ -29,6 +29,18 @@ def probabilities_of(answers: Answers, temperature: float = 1.0) -> np.ndarray:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def balanced_scores(scores: np.ndarray, description: ModelDescription) -> np.ndarray:
+    """Scores `[N, C]` as a model's balance changes them, before the temperature.
+
+    The probability of each class is divided by its frequency to the power of the balance, and all
+    are made to sum to 1 (logit adjustment: Menon et al. 2021, arXiv:2007.07314, section 4.1).
+    """
+    if not description.balance or description.class_frequencies is None:
+        return scores
+    lowered = description.balance * np.log(description.class_frequencies)
+    return (scores - description.temperature * lowered).astype(scores.dtype)
+
+
 def of_classes(answers: Answers, columns: Sequence[int]) -> Answers:
     """The answers as if there were only some of the classes.
 
@@ -110,9 +122,10 @@ class Recogniser:
         kept = [i for i, name in enumerate(self.expression_names) if name not in names]
         if len(kept) < 2:
             raise UsageError("leave two expressions at least")
-        fewer = copy.copy(self)
-        fewer.description = self.description._replace(
-            expression_names=tuple(self.expression_names[i] for i in kept)
+        frequencies = self.description.class_frequencies
+        fewer = self._with(
+            expression_names=tuple(self.expression_names[i] for i in kept),
+            class_frequencies=frequencies and tuple(frequencies[i] for i in kept),
         )
         answer = self._answer
 
@@ -120,10 +133,40 @@ class Recogniser:
             return of_classes(answer(images), kept)
 
         fewer._answer = answer_kept
+        return fewer
+
+    def balanced(self, balance: float) -> Self:
+        """The same model, answering rare expressions more or less often.
+
+        Args:
+            balance: 0: as often as in the labels that it learned from; 1: as if all expressions
+                were equally frequent; between them the rare ones count more, and more photographs
+                of the frequent ones are answered wrongly.
+
+        Returns:
+            Another model with the same weights; this one stays as it is.
+
+        Raises:
+            UsageError: If the number is not in [0, 1], or the frequencies are not known: an export
+                with `--calibrate` has them.
+        """
+        if not 0 <= balance <= 1:
+            raise UsageError(f"the balance must be from 0 to 1, got {balance}")
+        if self.description.class_frequencies is None:
+            raise UsageError(
+                "the model does not know how frequent its expressions are; "
+                "tdgan-jax export --calibrate measures it"
+            )
+        return self._with(balance=float(balance))
+
+    def _with(self, **changed: Any) -> Self:
+        """Another model with the same weights and other fields of the description."""
+        other = copy.copy(self)
+        other.description = self.description._replace(**changed)
         for name, value in vars(self).items():
             if isinstance(value, MethodType) and value.__self__ is self:  # bound by `api.load`
-                setattr(fewer, name, MethodType(value.__func__, fewer))
-        return fewer
+                setattr(other, name, MethodType(value.__func__, other))
+        return other
 
     def prepared(self, images: Images) -> np.ndarray:
         """Images as the networks see them, float32 `[N, S, S, C]` in [0, 1]."""
@@ -141,6 +184,7 @@ class Recogniser:
 
     def _answers(self, prepared: np.ndarray) -> Answers:
         answers = self._answer(prepared)
+        answers = answers._replace(scores=balanced_scores(answers.scores, self.description))
         temperature = self.description.temperature
         return answers._replace(probabilities=probabilities_of(answers, temperature))
 
@@ -159,8 +203,9 @@ class Recogniser:
         return labels, answers.probabilities
 
     def expression_logits(self, images: Images) -> np.ndarray:
-        """Scores of the expressions, float32 `[N, C]`: logits, or what an ensemble gives."""
-        return self.recognise(images).scores
+        """What the network itself gives, float32 `[N, C]`: logits, or an ensemble's votes."""
+        prepared = as_model_images(images, self.description.preprocessing)
+        return np.asarray(self._answer(prepared).scores)
 
     def _warn_of_photograph(self, height_px: int, width_px: int) -> None:
         """Warns once of a picture that is no face."""

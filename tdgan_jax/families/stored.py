@@ -49,6 +49,10 @@ class ModelDescription(NamedTuple):
         preprocessing: How pictures are prepared.
         temperature: What scores are divided by before the softmax, so that probabilities are
             calibrated; 1 where nothing was fitted.
+        class_frequencies: How often the model answers each class on images like those that it
+            learned from, its mean probabilities; None where that was not measured.
+        balance: To which power of its frequency a class's probability is divided by: 0: not at
+            all; 1: as if all classes were equally frequent.
     """
 
     family: str
@@ -58,6 +62,8 @@ class ModelDescription(NamedTuple):
     identity_names: tuple[str, ...] | None
     preprocessing: Preprocessing
     temperature: float = 1.0
+    class_frequencies: tuple[float, ...] | None = None
+    balance: float = 0.0
 
 
 def describe_as_json(description: ModelDescription) -> dict[str, Any]:

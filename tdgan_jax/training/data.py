@@ -135,6 +135,18 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
     return data
 
 
+def load_validation(config: Config) -> Examples:
+    """Loads the images that a run was validated on.
+
+    Raises:
+        UserError: If a dataset is not prepared, or the run validated on none.
+    """
+    validation = _load_expressions(config)[1]
+    if validation is None:
+        raise UserError("the run kept no images for its validation (data.validation=none)")
+    return validation
+
+
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
     """Lists the subjects of each fold of the expressions' dataset.
 

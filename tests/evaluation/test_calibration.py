@@ -6,7 +6,11 @@ import pytest
 from tdgan_jax.data.builders import open_dataset
 from tdgan_jax.data.examples import load_examples
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.evaluation.calibration import fitted_temperature, temperature_of
+from tdgan_jax.evaluation.calibration import (
+    calibration_of,
+    fitted_temperature,
+    part_of_dataset,
+)
 from tdgan_jax.steps.state import Answers
 
 PART = "synthetic_faces/64:test[:60]"
@@ -54,15 +58,18 @@ def test_the_labels_of_a_dataset_are_matched_by_name(drawn_datasets):
     examples = load_examples(builder, "test[:60]", np.asarray)
     labels = np.array([names.index(examples.expression_names[i]) for i in examples.expressions])
     scores = Surprised(names).recognise(labels).scores
-    found = temperature_of(Surprised(names), PART, data_dir=str(drawn_datasets))
-    assert found == pytest.approx(fitted_temperature(labels, scores))
+    found = calibration_of(Surprised(names), part_of_dataset(PART, data_dir=str(drawn_datasets)))
+    assert found.temperature == pytest.approx(fitted_temperature(labels, scores))
+    odds = np.exp(scores[0] / found.temperature)
+    np.testing.assert_allclose(found.class_frequencies, odds / odds.sum(), rtol=1e-6)
 
 
 def test_what_cannot_be_calibrated_is_said(drawn_datasets):
     names = ("surprise", "fear")
+    part = part_of_dataset(PART, data_dir=str(drawn_datasets))
     with pytest.raises(UsageError, match="give NAME"):
-        temperature_of(Surprised(names), "synthetic_faces/64")
+        part_of_dataset("synthetic_faces/64")
     with pytest.raises(UserError, match="no label that the model knows"):
-        temperature_of(Surprised(("contempt", "other")), PART, data_dir=str(drawn_datasets))
+        calibration_of(Surprised(("contempt", "other")), part)
     with pytest.raises(UserError, match="no temperature changes them"):
-        temperature_of(Surprised(names, shares=True), PART, data_dir=str(drawn_datasets))
+        calibration_of(Surprised(names, shares=True), part)

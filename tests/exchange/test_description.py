@@ -66,6 +66,9 @@ def test_what_is_written_is_read(tmp_path):
         ({"architecture": {"dropout_rate": True}}, "dropout_rate is True"),
         ({"temperature": 10**400}, "temperature is 1000*, not a number above 0"),
         ({"temperature": 0}, "temperature is 0"),
+        ({"class_frequencies": [0.5]}, r"class_frequencies is \[0.5\], not a number a class"),
+        ({"balance": 1.5}, "balance is 1.5, not a number from 0 to 1"),
+        ({"balance": True}, "balance is True"),
         (
             {"preprocessing": PREPROCESSING | {"image_channels": 2}},
             "image_channels is 2, not 1 or 3",

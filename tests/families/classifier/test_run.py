@@ -10,6 +10,7 @@ import pytest
 
 import tdgan_jax
 from benchmarks.disentanglement import main
+from tdgan_jax.cli.main import main as command
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.errors import UserError
@@ -233,3 +234,24 @@ def test_the_script_says_what_is_wrong_in_one_line(command, tmp_path, capsys):
     assert main([*command, *known]) == 1
     errors = capsys.readouterr().err
     assert "9 of the 9 images of synthetic_faces/64, split 'train[:9]'" in errors
+
+
+def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_datasets, tmp_path):
+    out = tmp_path / "calibrated"
+    options = ("--calibrate", "validation", "--balance", "0.5", "--quiet")
+    export = ("export", str(classifier_run), "--format", "safetensors", "--out", str(out))
+    assert command([*export, *options]) == 0
+    model = tdgan_jax.load(out)
+    description = model.description
+    assert description.balance == 0.5 and description.temperature != 1
+    assert sum(description.class_frequencies) == pytest.approx(1)
+    images = np.zeros((1, 32, 32, 1), np.float32)
+    unchanged = tdgan_jax.load(classifier_run)
+    np.testing.assert_allclose(
+        model.expression_logits(images), unchanged.expression_logits(images), rtol=1e-5
+    )
+    assert not np.allclose(model.predict(images)[1], model.balanced(0).predict(images)[1])
+    again = tmp_path / "again"
+    export = ("export", str(out), "--format", "safetensors", "--out", str(again))
+    assert command([*export, "--balance", "0", "--quiet"]) == 0
+    assert tdgan_jax.load(again).description == description._replace(balance=0.0)
