@@ -10,7 +10,7 @@ import pytest
 
 import tdgan_jax
 from benchmarks.disentanglement import main
-from tdgan_jax.cli.main import main as command
+from tdgan_jax.cli.main import main as tdgan_jax_command
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.errors import UserError
@@ -240,7 +240,7 @@ def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_
     out = tmp_path / "calibrated"
     options = ("--calibrate", "validation", "--balance", "0.5", "--quiet")
     export = ("export", str(classifier_run), "--format", "safetensors", "--out", str(out))
-    assert command([*export, *options]) == 0
+    assert tdgan_jax_command([*export, *options]) == 0
     model = tdgan_jax.load(out)
     description = model.description
     assert description.balance == 0.5 and description.temperature != 1
@@ -253,5 +253,5 @@ def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_
     assert not np.allclose(model.predict(images)[1], model.balanced(0).predict(images)[1])
     again = tmp_path / "again"
     export = ("export", str(out), "--format", "safetensors", "--out", str(again))
-    assert command([*export, "--balance", "0", "--quiet"]) == 0
+    assert tdgan_jax_command([*export, "--balance", "0", "--quiet"]) == 0
     assert tdgan_jax.load(again).description == description._replace(balance=0.0)
