@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -72,23 +73,24 @@ def run_entry(entry: Entry, arguments: str, *, quick: bool, limit_s: float | Non
         variables["JAX_NUM_CPU_DEVICES"] = "1"
         variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}"
     start = time.monotonic()
-    try:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=variables,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=limit_s,
-        )
-        if done.returncode:
-            found = {"error": f"ended with status {done.returncode}; its message stands above"}
-        else:
-            found = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        found = {"error": f"ended after {limit_s:.0f} s without a figure"}
-    except ValueError:
-        found = {"error": "printed something else than a JSON object"}
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that what it starts can be ended with it
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=limit_s)
+            found = json.loads(printed)
+        except subprocess.TimeoutExpired:
+            found = {"error": f"ended after {limit_s:.0f} s without a figure"}
+        except ValueError:
+            found = {"error": f"ended with status {process.returncode}; its message stands above"}
+        finally:
+            if process.poll() is None:  # also where this command itself is interrupted
+                os.killpg(process.pid, signal.SIGKILL)
     told = {"name": entry.name, "command": " ".join(["python", *command]), "machine": machine()}
     return told | found | {"seconds": time.monotonic() - start}
 
