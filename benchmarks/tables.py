@@ -160,7 +160,8 @@ def _other_rows(results: Sequence[Result]) -> list[tuple[str, str]]:
                 rows.append((f"input of {family}", figure))
         elif script == "generation":
             figure = f"{result['images_per_second']:.4g} images/s"
-            ratio = f", {result['ratio']:.2f} of eager PyTorch" if "ratio" in result else ""
+            twin = result.get("torch", {}).get("eager")
+            ratio = f", {twin['ratio']:.2f} of eager PyTorch" if twin else ""
             rows.append((f"drawing, {result['model']}", figure + ratio))
         elif script == "face_detection":
             rows.append(("face detection", f"{result['images_per_second']:.4g} images/s"))

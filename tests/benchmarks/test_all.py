@@ -26,6 +26,11 @@ PRINTED = {
     "train_step:tdgan:paper:compiled": STEP | {"torch": {"compiled": {"ratio": 1.1}}},
     "input_pipeline": {"images_per_second": {"tdgan": 300.0, "ifgan": 50.0}},
     "growth:tdgan": {"config": "tiny", "points": [GROWN | {"memory_bytes": 3 * 2**20}]},
+    "generation": {
+        "model": "tdgan_raf",
+        "images_per_second": 20.0,
+        "torch": {"eager": {"ratio": 1.2}},
+    },
     "growth:esr": None,
 }
 
@@ -76,6 +81,7 @@ def test_writes_each_result_and_the_tables(faked, tmp_path, capsys):
     target = "1; `torch.compile` 1.25 | no: `torch.compile` | 20 | 2,048 MiB"
     assert f"| {step} | {target} |" in lines
     assert "| input of tdgan | 300 images/s, 200 times what its fastest step takes |" in lines
+    assert "| drawing, tdgan_raf | 20 images/s, 1.20 of eager PyTorch |" in lines
     assert "| tiny | 4 | 64 | 2 | 20 | 3 MiB |" in lines
     assert "| growth:esr | ended with status 1; its message stands above |" in lines
     # Again: what has no figure alone, also after a cut line.
