@@ -13,7 +13,7 @@ EXCEPTIONS = {
     "tdgan_jax/faces/weights/convert.py": "a program of its own",
     "tdgan_jax/printing.py": "the device that swallows everything",
     "tdgan_jax/reports/page.py": "a file of the package",
-    "tdgan_jax/inference/unfinished.py": "rows to go on with: no link is followed, no pipe waited for",
+    "tdgan_jax/inference/unfinished.py": "rows to resume: no link is followed",
     "tdgan_jax/preparation/zip_source.py": "a zip file that files.open_file has opened",
     "tdgan_jax/torch_weights/state_files.py": "behind check_weights_file",
     "tdgan_jax/torch_weights/skipping.py": "behind check_weights_file",
