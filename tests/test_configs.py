@@ -32,7 +32,7 @@ VARIANTS = {
     "tdgan_synthetic": ("", "tiny", "long", "long_released"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released", "around_a_classifier"),
     "classifier_fer2013": ("", "tiny", "cpu"),
-    "recogniser_ferplus": ("", "tiny", "continued", "votes"),
+    "recogniser_ferplus": ("", "tiny", "votes", "labels"),
     "classifier_synthetic": ("", "tiny", "long", "ablations"),
     "emotion_gcn_synthetic": ("", "multi_task", "single_task", "random_vectors", "tiny"),
     "emotion_gcn_affectnet": (

@@ -8,7 +8,6 @@ from tdgan_jax.cli.crop_arguments import STYLES
 from tdgan_jax.cli.model_arguments import share
 from tdgan_jax.printing import print_text
 
-VALIDATION = "validation"  # in the place of a dataset: what a run kept for it
 _EXAMPLES = """\
 examples:
   tdgan-jax export runs/tdgan_synthetic/seed_0 --format torch --out exported
@@ -61,10 +60,16 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--calibrate",
-        metavar="NAME[/CONFIG]:SPLIT",
+        metavar="RUN|NAME[/CONFIG]:SPLIT",
         help="fit the temperature of the probabilities, and measure how frequent the answers are, "
-        f"on a part of a prepared dataset that was not trained on, or on the {VALIDATION} images "
-        "of a run (default: as the model has them)",
+        "on the validation images of a run, or on a part of a prepared dataset that was not "
+        "trained on (default: as the model has them)",
+    )
+    parser.add_argument(
+        "--average-with",
+        metavar="M",
+        help="the mean of the weights of both models, one of which was trained from the weights of "
+        "the other",
     )
     parser.add_argument(
         "--balance",
@@ -108,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
             crop=crop_from(args),
             described=described,
+            average_with=args.average_with,
             overwrite=args.overwrite,
             say=say,
         )
@@ -133,7 +139,7 @@ def _described(args: argparse.Namespace) -> dict[str, Any]:
     if args.calibrate is not None:
         part = (
             _validation_images(args)
-            if args.calibrate == VALIDATION
+            if Path(args.calibrate).is_dir()
             else part_of_dataset(args.calibrate, data_dir=args.data_dir)
         )
         described |= calibration_of(model, part)._asdict()
@@ -150,7 +156,7 @@ def _validation_images(args: argparse.Namespace) -> Any:
     from tdgan_jax.exchange.selected_runs import read_config
     from tdgan_jax.training.data import load_validation
 
-    config = read_config(Path(args.model))
+    config = read_config(Path(args.calibrate))
     if args.data_dir:
         config.data.directory = args.data_dir
     return load_validation(config)

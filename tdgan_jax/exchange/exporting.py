@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 
@@ -39,6 +40,7 @@ def export_model(
     precision: str = "float32",
     crop: Mapping[str, Any] | None = None,
     described: Mapping[str, Any] | None = None,
+    average_with: str | Path | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -54,6 +56,8 @@ def export_model(
             where its training images were cut out by their owner; None: as the model has it.
         described: Other values for fields of the description: temperature, class_frequencies,
             balance, see `evaluation.calibration`; the rest stays as the model has it.
+        average_with: Another model, of the same networks and classes: the mean of the weights of
+            both is written (Wortsman et al. 2022, arXiv:2109.01903, section 3).
         overwrite: Whether an export that is there is replaced.
         say: Told at the begin of each of `STAGES` stages what is being done.
 
@@ -74,6 +78,8 @@ def export_model(
         require_onnx()
     say("reading")
     stored = open_model(source)
+    if average_with is not None:
+        stored = averaged(stored, open_model(average_with), str(average_with))
     check_finite(stored)
     if crop is not None:
         stored = stored._replace(description=with_crop(stored.description, crop))
@@ -96,6 +102,27 @@ def export_model(
             parity["precision"] = precision
         write_description(folder, stored.description, weights=weights, parity=parity)
     return parity
+
+
+def averaged(first: StoredModel, second: StoredModel, name: str) -> StoredModel:
+    """The first model with the mean of the weights and running averages of both.
+
+    Args:
+        first: Gives the description.
+        second: The other model.
+        name: What the second one is called.
+
+    Raises:
+        UsageError: If they are not of the same system, networks and classes.
+    """
+    for field in ("family", "expression_names", "identity_names"):
+        if getattr(first.description, field) != getattr(second.description, field):
+            raise UsageError(f"--average-with: {name} has other {field.replace('_', ' ')}")
+    shapes = [jax.tree.map(np.shape, model.parameters) for model in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"--average-with: {name} has networks of another size")
+    means = jax.tree.map(lambda a, b: (a + b) / 2, first.parameters, second.parameters)
+    return first._replace(parameters=means)
 
 
 def with_crop(description: ModelDescription, crop: Mapping[str, Any]) -> ModelDescription:

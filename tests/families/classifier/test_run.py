@@ -13,9 +13,11 @@ from benchmarks.disentanglement import main
 from tdgan_jax.cli.main import main as tdgan_jax_command
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
-from tdgan_jax.errors import UserError
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
+from tdgan_jax.exchange.exporting import averaged
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.exchange.selected_runs import SelectedRun, open_selected_run, read_config
 from tdgan_jax.families.tdgan.feed import faces_on_disk
 from tdgan_jax.files import read_json, write_json
@@ -238,7 +240,7 @@ def test_the_script_says_what_is_wrong_in_one_line(command, tmp_path, capsys):
 
 def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_datasets, tmp_path):
     out = tmp_path / "calibrated"
-    options = ("--calibrate", "validation", "--balance", "0.5", "--quiet")
+    options = ("--calibrate", str(classifier_run), "--balance", "0.5", "--quiet")
     export = ("export", str(classifier_run), "--format", "safetensors", "--out", str(out))
     assert tdgan_jax_command([*export, *options]) == 0
     model = tdgan_jax.load(out)
@@ -255,3 +257,26 @@ def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_
     export = ("export", str(out), "--format", "safetensors", "--out", str(again))
     assert tdgan_jax_command([*export, "--balance", "0", "--quiet"]) == 0
     assert tdgan_jax.load(again).description == description._replace(balance=0.0)
+
+
+def test_the_mean_of_two_models_is_written(classifier_run, tmp_path):
+    first, second = open_model(classifier_run), open_model("pretrained")
+    other = first._replace(parameters=jax.tree.map(lambda x: x + 2, first.parameters))
+    mean = averaged(first, other, "other")
+    for before, after in zip(*map(jax.tree.leaves, (first, mean)), strict=True):
+        if isinstance(before, np.ndarray):
+            np.testing.assert_allclose(after, before + 1, rtol=1e-6)
+    assert mean.description == first.description
+    with pytest.raises(UsageError, match="--average-with: pretrained has other expression names"):
+        averaged(first, second, "pretrained")
+    narrow = jax.tree.map(lambda x: x[..., :1], first.parameters)
+    with pytest.raises(UsageError, match="x has networks of another size"):
+        averaged(first, first._replace(parameters=narrow), "x")
+    out = tmp_path / "mean"
+    run = str(classifier_run)
+    command = ("export", run, "--average-with", run, "--format", "safetensors", "--out", str(out))
+    assert tdgan_jax_command([*command, "--quiet"]) == 0
+    for before, after in zip(
+        *(jax.tree.leaves(open_model(path).parameters) for path in (run, out)), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
