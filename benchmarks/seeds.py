@@ -1,8 +1,8 @@
-"""Runs configurations with several seeds and prints tables of test accuracies.
+"""Runs configurations with several seeds and prints tables of test accuracies and concordances.
 
     python benchmarks/seeds.py --config configs/tdgan_synthetic.py --seeds 0 1 2
 
-Finished runs are not repeated, unfinished ones go on. With several configurations the accuracies of
+Finished runs are not repeated, unfinished ones go on. With several configurations the figures of
 their first recognisers are compared to those of the first configuration, seed by seed.
 """
 
@@ -41,22 +41,33 @@ def main() -> int:
             results.setdefault(config, []).append(json.loads((workdir / "result.json").read_text()))
     for config, of_it in results.items():
         print(f"{config}\n\n{table(of_it)}\n")
+    first = results[args.config[0]]
     for config in args.config[1:]:
-        print(f"{config}: {compared(results[args.config[0]], results[config])}")
+        shared = first_figures(results[config][0])
+        for name in (name for name in first_figures(first[0]) if name in shared):
+            print(f"{config}, {name}: {compared(first, results[config], name)}")
     return 0
 
 
-def compared(first: list[dict], second: list[dict]) -> str:
-    """How far the first recognisers of two configurations lie apart, paired by seed."""
-    found = paired_difference(_by_seed(first), _by_seed(second), unit="seed")
+def compared(first: list[dict], second: list[dict], name: str = "accuracy") -> str:
+    """How far a figure of the first recognisers of two configurations lies apart, by seed."""
+    found = paired_difference(_by_seed(first, name), _by_seed(second, name), unit="seed")
     if found is None:
         return "no seed in common with the first configuration"
     ends = "" if found.low is None else f", 95 % interval {found.low:+.3f} to {found.high:+.3f}"
     return f"{found.mean:+.3f} against the first configuration, {found.num_pairs} pairs{ends}"
 
 
-def _by_seed(results: list[dict]) -> dict[str, float]:
-    return {str(r["seed"]): next(iter(recognisers(r).values()))["accuracy"] for r in results}
+def _by_seed(results: list[dict], name: str) -> dict[str, float]:
+    return {str(result["seed"]): first_figures(result)[name] for result in results}
+
+
+def first_figures(result: dict) -> dict[str, float]:
+    """Accuracy of the first recogniser and, where it knows affect, its concordances."""
+    figures = next(iter(recognisers(result).values()))
+    affect = figures.get("affect") or {}
+    concordances = {f"concordance of {name}": found["ccc"] for name, found in affect.items()}
+    return {"accuracy": figures["accuracy"], **concordances}
 
 
 def table(results: list[dict]) -> str:
@@ -76,9 +87,10 @@ def table(results: list[dict]) -> str:
 
 
 def accuracies(result: dict) -> dict[str, float]:
-    """Test accuracies of the recognisers and of the yardsticks."""
+    """Test accuracies of the recognisers, concordances, accuracies of the yardsticks."""
     named = {name: figures["accuracy"] for name, figures in recognisers(result).items()}
-    return named | result.get("yardsticks", {})
+    concordances = {n: v for n, v in first_figures(result).items() if n != "accuracy"}
+    return named | concordances | result.get("yardsticks", {})
 
 
 if __name__ == "__main__":
