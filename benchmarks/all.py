@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (out.suffix != ".jsonl", f"--out is {out}; it must end in .jsonl"),
         (not entries, f"--only {' '.join(args.only)}: no such benchmark; --list names them"),
         (args.jobs < 1, "--jobs must be at least 1"),
+        (args.jobs > 1 and not args.quick, "--jobs above 1 needs --quick: no figure counts then"),
     ):
         if is_wrong:
             print(f"all.py: {message}", file=sys.stderr)

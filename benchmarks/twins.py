@@ -49,12 +49,20 @@ def make_twin_step(
     return twin_step
 
 
+BEYOND_THE_PAPER = (
+    *("own_reconstruction_weight", "realism_weight", "identity_confusion_weight", "coarse_share"),
+)
+
+
 def _check_tdgan(config: ConfigDict) -> None:
     if (network := config.loss.perceptual_network) != "face_discriminator":
         raise UsageError(
             f"--torch: perceptual_network is {network!r}; the torch twin knows only "
             "'face_discriminator'"
         )
+    for field in BEYOND_THE_PAPER:
+        if config.loss[field]:
+            raise UsageError(f"--torch: loss.{field} is not 0; the torch twin does not know it")
     if resting := [name for name, rate in config.learning_rate.items() if not rate]:
         raise UsageError(f"--torch: learning_rate.{resting[0]} is 0; the torch twin trains it")
 
@@ -92,6 +100,8 @@ def _tdgan_step(config: ConfigDict, batch: Any) -> tuple[list, Callable[..., Any
         NUM_EXPRESSIONS,
         noise_channels=config.model.noise_channels,
         num_residual_blocks=config.model.num_residual_convolutions,
+        upsampling=config.model.upsampling,
+        decoder_norm=config.model.decoder_norm,
         **sizes,
     )
     training = TorchTdganStep(

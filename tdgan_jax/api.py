@@ -25,7 +25,7 @@ class Analyses(Model, Protocol):
     """What `load` gives: a model that also takes whole photographs.
 
     Attributes:
-        digest: SHA-256 of what it is and of its weights.
+        digest: SHA-256 of the model as it was loaded; `balanced` and `without` keep it.
     """
 
     digest: str

@@ -6,6 +6,7 @@ from typing import Any
 
 from tdgan_jax.cli.crop_arguments import STYLES
 from tdgan_jax.cli.model_arguments import share
+from tdgan_jax.errors import UsageError
 from tdgan_jax.printing import print_text
 
 _EXAMPLES = """\
@@ -103,6 +104,13 @@ def run(args: argparse.Namespace) -> int:
 
     check_new_folder(args.out, overwrite=args.overwrite)
     check_no_overlap(args.out, args.model)
+    if args.average_with is not None:
+        check_no_overlap(args.out, args.average_with)
+        if args.calibrate is not None or args.balance is not None:
+            raise UsageError(
+                "--average-with goes without --calibrate and --balance: export the mean first, "
+                "then calibrate that export"
+            )
     use_compilation_cache()
     described = _described(args)
     with sigterm_cleans_up(), stage_bar(args, STAGES) as say:

@@ -138,6 +138,7 @@ def unfinished_rows(
         "--smallest-face": args.smallest_face,
         "--shard": str(args.shard),
         "--balance": args.balance,
+        "--batch-size": args.batch_size,
     }
     rows = None
     try:

@@ -20,7 +20,8 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: See `fitted_temperature`.
-        class_frequencies: Mean probability of each class at that temperature; they sum to 1.
+        class_frequencies: Mean probability of each class at that temperature, that of half an
+            image at least; they sum to 1.
     """
 
     temperature: float
@@ -59,6 +60,8 @@ def calibration_of(model: Any, examples: Examples) -> Calibration:
         UserError: If no label is known to the model, or its probabilities are no softmax, such as
             shares of votes.
     """
+    if model.description.balance:
+        model = model.balanced(0.0)
     examples = renumbered(examples, model.expression_names)
     if (examples.expressions < 0).all():
         raise UserError("the images for the calibration have no label that the model knows")
@@ -74,8 +77,9 @@ def calibration_of(model: Any, examples: Examples) -> Calibration:
     if not np.allclose(expected, probabilities, atol=1e-3):
         raise UserError("the model's probabilities are no softmax: no temperature changes them")
     temperature = fitted_temperature(examples.expressions, scores)
-    means = softmax(scores / temperature, axis=1).mean(axis=0)
-    return Calibration(temperature, tuple(map(float, means)))
+    means = softmax(scores.astype(np.float64) / temperature, axis=1).mean(axis=0)
+    means = np.maximum(means, 0.5 / count)
+    return Calibration(temperature, tuple(map(float, means / means.sum())))
 
 
 def fitted_temperature(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -10,9 +10,9 @@ import ml_dtypes
 import numpy as np
 
 from tdgan_jax.errors import UsageError, UserError
-from tdgan_jax.exchange.description import write_description
+from tdgan_jax.exchange.description import DROPOUT_RATE, write_description
 from tdgan_jax.exchange.new_folder import check_new_folder, new_folder
-from tdgan_jax.exchange.opening import open_model
+from tdgan_jax.exchange.opening import as_in_json, open_model
 from tdgan_jax.families.known import family_named
 from tdgan_jax.families.stored import Difference, ModelDescription, StoredFamily, StoredModel
 from tdgan_jax.torch_weights.mapping import StateDict
@@ -115,14 +115,24 @@ def averaged(first: StoredModel, second: StoredModel, name: str) -> StoredModel:
     Raises:
         UsageError: If they are not of the same system, networks and classes.
     """
-    for field in ("family", "expression_names", "identity_names"):
+    for field in ("family", "expression_names", "identity_names", "preprocessing"):
         if getattr(first.description, field) != getattr(second.description, field):
-            raise UsageError(f"--average-with: {name} has other {field.replace('_', ' ')}")
+            what = field.replace("_", " ")
+            raise UsageError(f"--average-with: {name} has other {what}")
+    one, other = (without_dropout(model.description.architecture) for model in (first, second))
+    differing = [f for f in one | other if as_in_json(one.get(f)) != as_in_json(other.get(f))]
+    if differing:
+        raise UsageError(f"--average-with: {name} has another {differing[0]}")
     shapes = [jax.tree.map(np.shape, model.parameters) for model in (first, second)]
     if shapes[0] != shapes[1]:
         raise UsageError(f"--average-with: {name} has networks of another size")
     means = jax.tree.map(lambda a, b: (a + b) / 2, first.parameters, second.parameters)
     return first._replace(parameters=means)
+
+
+def without_dropout(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that change what a model computes after its training."""
+    return {name: value for name, value in architecture.items() if not name.endswith(DROPOUT_RATE)}
 
 
 def with_crop(description: ModelDescription, crop: Mapping[str, Any]) -> ModelDescription:

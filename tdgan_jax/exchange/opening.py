@@ -93,7 +93,7 @@ def check_same_architecture(
     younger = default_fields(description.family)["model"]
     for field in sorted((said.keys() | seen.keys()) - {*found.untold, *found.rounded}):
         there = said.get(field, younger.get(field))
-        if _as_in_json(there) != _as_in_json(seen.get(field)):
+        if as_in_json(there) != as_in_json(seen.get(field)):
             raise UserError(
                 f"{folder / MODEL_FILE} does not fit the weights beside it: {field} is "
                 f"{said.get(field)!r} there and {seen.get(field)!r} in the weights"
@@ -106,5 +106,6 @@ def check_same_architecture(
         )
 
 
-def _as_in_json(value: Any) -> Any:
+def as_in_json(value: Any) -> Any:
+    """A value of a description as JSON gives it back."""
     return list(value) if isinstance(value, tuple) else value

@@ -186,7 +186,7 @@ def max_pool_3x3_stride_2_any_size(x: jax.Array) -> jax.Array:
     if odd_height or odd_width:
         config = [(0, 0, 0), (0, odd_height, 0), (0, odd_width, 0), (0, 0, 0)]
         x = jax.lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
-    return max_pool_3x3_stride_2(x, hangs_over="start")
+    return max_pool_3x3_stride_2(x, pads_start=True)
 
 
 def _check_sizes(

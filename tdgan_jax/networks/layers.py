@@ -109,7 +109,7 @@ def _max_along_backward(axis: int, kept, gradient: jax.Array):
 _max_along.defvjp(_max_along_forward, _max_along_backward)
 
 
-def max_pool_3x3_stride_2(x: jax.Array, *, hangs_over: str = "end") -> jax.Array:
+def max_pool_3x3_stride_2(x: jax.Array, *, pads_start: bool = False) -> jax.Array:
     """Halves height and width by the maximum of 3x3 windows.
 
     One axis after the other, with a gradient of its own: `reduce_window` is several times slower
@@ -117,22 +117,21 @@ def max_pool_3x3_stride_2(x: jax.Array, *, hangs_over: str = "end") -> jax.Array
 
     Args:
         x: `[N, H, W, C]` with even H and W.
-        hangs_over: The edge that windows hang over by one pixel: `"end"`, the lower and right one,
-            which is PyTorch's ceil mode without padding; `"start"`, the upper and left one, which
-            is padding 1.
+        pads_start: Whether windows hang over the upper and left edge by one pixel, which is padding
+            1; otherwise over the lower and right one, which is PyTorch's ceil mode without padding.
 
     Returns:
         `[N, H/2, W/2, C]`.
     """
     for axis in (2, 1):
-        x = _max_of_three_strided(x, axis, hangs_over)
+        x = _max_of_three_strided(x, axis, pads_start)
     return x
 
 
-def _windows_of_three(x: jax.Array, axis: int, hangs_over: str) -> tuple[jax.Array, ...]:
+def _windows_of_three(x: jax.Array, axis: int, pads_start: bool) -> tuple[jax.Array, ...]:
     """First, second and third element of each window, -inf outside."""
     even, odd = _pairs(x, axis)
-    if hangs_over == "end":
+    if not pads_start:
         return even, odd, _shifted(even, axis, by=-1, fill=-jnp.inf)
     return _shifted(odd, axis, by=1, fill=-jnp.inf), even, odd
 
@@ -145,17 +144,17 @@ def _shifted(x: jax.Array, axis: int, *, by: int, fill: float) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _max_of_three_strided(x: jax.Array, axis: int, hangs_over: str) -> jax.Array:
-    first, second, third = _windows_of_three(x, axis, hangs_over)
+def _max_of_three_strided(x: jax.Array, axis: int, pads_start: bool) -> jax.Array:
+    first, second, third = _windows_of_three(x, axis, pads_start)
     return jnp.maximum(jnp.maximum(first, second), third)
 
 
-def _max_of_three_strided_forward(x: jax.Array, axis: int, hangs_over: str):
-    return _max_of_three_strided(x, axis, hangs_over), x
+def _max_of_three_strided_forward(x: jax.Array, axis: int, pads_start: bool):
+    return _max_of_three_strided(x, axis, pads_start), x
 
 
-def _max_of_three_strided_backward(axis: int, hangs_over: str, x: jax.Array, gradient: jax.Array):
-    first, second, third = _windows_of_three(x, axis, hangs_over)
+def _max_of_three_strided_backward(axis: int, pads_start: bool, x: jax.Array, gradient: jax.Array):
+    first, second, third = _windows_of_three(x, axis, pads_start)
     # The first of equal elements takes the gradient, as in PyTorch.
     is_first = (first >= second) & (first >= third)
     is_second = ~is_first & (second >= third)
@@ -163,7 +162,7 @@ def _max_of_three_strided_backward(axis: int, hangs_over: str, x: jax.Array, gra
     to_first, to_second, to_third = (
         jnp.where(is_largest, gradient, 0.0) for is_largest in (is_first, is_second, is_third)
     )
-    if hangs_over == "end":
+    if not pads_start:
         even, odd = to_first + _shifted(to_third, axis, by=1, fill=0.0), to_second
     else:
         even, odd = to_second, to_third + _shifted(to_first, axis, by=-1, fill=0.0)

@@ -221,7 +221,7 @@ class ResNet(nnx.Module):
         """
         x = self.conv1(image)  # [N, S/2, S/2, 64]
         x = nnx.relu(self.norm1(x, statistics))
-        x = max_pool_3x3_stride_2(x, hangs_over="start")  # [N, S/4, S/4, 64]
+        x = max_pool_3x3_stride_2(x, pads_start=True)  # [N, S/4, S/4, 64]
         for stage in self.stages:
             for block in stage:
                 x = block(x, statistics)  # [N, S/4, S/4, 256] ... [N, S/32, S/32, 2048]

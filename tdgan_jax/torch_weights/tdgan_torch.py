@@ -245,6 +245,8 @@ class Decoder(nn.Module):
         in_channels: int, out_channels: int, upsampling: str, norm: str
     ) -> nn.Sequential:
         """Makes a layer that doubles the side; its norm has no parameters."""
+        if upsampling not in ("transposed", "resize") or norm not in ("instance", "pixel"):
+            raise ValueError(f"unknown decoder: upsampling {upsampling!r}, norm {norm!r}")
         if upsampling == "transposed":
             convolution: nn.Module = nn.ConvTranspose2d(
                 in_channels, out_channels, 4, stride=2, padding=1, bias=False

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from tdgan_jax.configuration import Config
 from tdgan_jax.data.crops import training_crop
 from tdgan_jax.data.examples import (
@@ -136,15 +138,15 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
 
 
 def load_validation(config: Config) -> Examples:
-    """Loads the images that a run was validated on.
+    """The images that a run was validated on, on disk, as they are stored.
 
     Raises:
         UserError: If a dataset is not prepared, or the run validated on none.
     """
-    validation = _load_expressions(config)[1]
+    validation = _expressions_on_disk(config)[1]
     if validation is None:
         raise UserError("the run kept no images for its validation (data.validation=none)")
-    return validation
+    return with_transform(validation, np.asarray)
 
 
 def load_fold_subjects(config: Config) -> dict[str, list[str]]:
@@ -172,7 +174,15 @@ def load_fold_subjects(config: Config) -> dict[str, list[str]]:
 
 
 def _load_expressions(config: Config) -> tuple[Examples, Examples | None, int]:
-    """The examples to fit, still on disk, those to choose the model by, and how many are neither.
+    """As `_expressions_on_disk`, those to choose the model by in memory."""
+    fit, validation, num_unlabelled = _expressions_on_disk(config)
+    if validation is not None:
+        validation = in_memory(validation, limit_bytes=config.data.memory_limit_bytes)
+    return fit, validation, num_unlabelled
+
+
+def _expressions_on_disk(config: Config) -> tuple[Examples, Examples | None, int]:
+    """The examples to fit, those to choose the model by, and how many are neither.
 
     The last ones are images of the training split without a label.
     """
@@ -195,7 +205,4 @@ def _load_expressions(config: Config) -> tuple[Examples, Examples | None, int]:
         validation = with_expression(fit.select(held_out))
         validation = with_transform(validation, test_transform(config))
         fit = fit.select(kept)
-    limit = config.data.memory_limit_bytes
-    if validation is not None:
-        validation = in_memory(validation, limit_bytes=limit)
     return fit, validation, num_unlabelled

@@ -36,7 +36,7 @@ class Surprised:
     """Answers surprise with a probability, whatever it is shown; its classes have another order."""
 
     image_channels = 1
-    description = SimpleNamespace(temperature=1.0)
+    description = SimpleNamespace(temperature=1.0, balance=0.0)
 
     def __init__(self, names, shares=False):
         self.expression_names = names

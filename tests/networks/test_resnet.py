@@ -33,7 +33,7 @@ def test_an_unknown_depth_is_refused():
 def test_max_pool_with_its_gradient():
     torch = pytest.importorskip("torch", reason="the torch twin needs PyTorch")
     x = np.round(random_images(2, 6, 8, 3), 1)  # with equal values in a window
-    ours, pull_back = jax.vjp(partial(max_pool_3x3_stride_2, hangs_over="start"), x)
+    ours, pull_back = jax.vjp(partial(max_pool_3x3_stride_2, pads_start=True), x)
     tensor = torch.tensor(nchw(x)).requires_grad_()
     theirs = torch.nn.functional.max_pool2d(tensor, 3, stride=2, padding=1)
     np.testing.assert_array_equal(ours, nhwc(theirs))

@@ -167,7 +167,7 @@ class MANet(nnx.Module):
         """What both kinds of branches look at: `[N, S/8, S/8, 2 * width]` of `[N, S, S, C]`."""
         x = self.conv1(image)  # [N, S/2, S/2, width]
         x = nnx.relu(self.norm1(x, statistics))
-        x = max_pool_3x3_stride_2(x, hangs_over="start")  # [N, S/4, S/4, width]
+        x = max_pool_3x3_stride_2(x, pads_start=True)  # [N, S/4, S/4, width]
         for block in (*self.layer1, *self.layer2):
             x = block(x, statistics)
         return x

@@ -24,9 +24,9 @@ SLOPE = 0.2  # of the leaky ReLU below 0
 class RealismCritic(nnx.Module):
     """Patches of an image and its expression: real or generated.
 
-    Convolutions 4x4 of stride 2 down to 8x8 positions, one of 3x3, and at each position a linear
-    score plus the product with the expression's vector (Miyato and Koyama 2018, arXiv:1802.05637,
-    Eq. 3; patches as Isola et al. 2017, arXiv:1611.07004).
+    Convolutions 4x4 of stride 2 down to about 8x8 positions, one of 3x3, and at each position a
+    linear score plus the product with the expression's vector (Miyato and Koyama 2018,
+    arXiv:1802.05637, Eq. 3; patches as Isola et al. 2017, arXiv:1611.07004).
     """
 
     def __init__(
@@ -142,6 +142,10 @@ def realism_critic_loss(
         expression_label: `[N]`, of both.
         weight: `[N]`, mean 1 over the whole batch.
         gradient_penalty: gamma of R1 (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9); 0: none.
+
+    Returns:
+        The loss, and metrics: itself without the penalty, the mean squared gradient, and the shares
+        of patches judged rightly.
     """
     generated = jax.lax.stop_gradient(generated)
     both = critic(jnp.concatenate([real, generated]), jnp.tile(expression_label, 2))
@@ -162,7 +166,13 @@ def realism_critic_loss(
 
 
 def realism_loss(logits: jax.Array, weight: jax.Array) -> jax.Array:
-    """-log of the probability that patches `[N, P, P]` are real: the generator's own loss."""
+    """Mean of -log of the probability that patches are real, 0 or more.
+
+    Args:
+        logits: `[N, P, P]` of "real"; the generator's own loss is that of its images, the critic's
+            that of real images and of generated ones with the sign turned.
+        weight: `[N]`, mean 1 over the whole batch.
+    """
     return jnp.mean(weight * jax.nn.softplus(-logits).mean(axis=(1, 2)))
 
 
@@ -173,7 +183,11 @@ def _share_above_zero(logits: jax.Array, weight: jax.Array) -> jax.Array:
 def identity_adversary_loss(
     adversary: IdentityAdversary, feature: jax.Array, identity: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, Metrics]:
-    """What the adversary learns: the people of features `[N, h, w, C]`, which stay as they are."""
+    """What the adversary learns: the people of features `[N, h, w, C]`, which stay as they are.
+
+    Returns:
+        The cross-entropy, and metrics: itself and the share of right answers.
+    """
     logits = adversary(jax.lax.stop_gradient(feature))
     loss = cross_entropy_loss(logits, identity, weight)
     right = jnp.mean(weight * (logits.argmax(axis=-1) == identity))

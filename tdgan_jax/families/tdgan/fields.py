@@ -102,7 +102,7 @@ def tdgan_config() -> Config:
     config.training.expression_discriminator_gap = 10
     # First steps without generator updates, both discriminators updated each time.
     config.training.discriminator_warmup_steps = 0
-    # First steps in which the generator learns without discriminators and critics.
+    # First steps without adversarial losses and without the realism critic.
     config.training.autoencoding_steps = 0
     # Run folder of the plain classifier with which the expression branch and the expression
     # discriminator begin; "": random weights.

@@ -249,6 +249,9 @@ def face_discriminator_loss(
     return real + fake, (jnp.split(judgement.feature, 2)[0], metrics)
 
 
+_OF_COARSENESS = 2  # the head's dropout takes the keys 0 and 1 of an example
+
+
 def sometimes_coarse(image: jax.Array, keys: jax.Array | None, *, share: float) -> jax.Array:
     """Some of the images, drawn by chance, at half the resolution.
 
@@ -260,7 +263,9 @@ def sometimes_coarse(image: jax.Array, keys: jax.Array | None, *, share: float) 
     if keys is None or not share:
         return image
     coarse = average_pool_2x2(image).repeat(2, axis=1).repeat(2, axis=2)
-    is_coarse = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 0), share))(keys)
+    is_coarse = jax.vmap(
+        lambda key: jax.random.bernoulli(jax.random.fold_in(key, _OF_COARSENESS), share)
+    )(keys)
     return jnp.where(is_coarse[:, None, None, None], coarse, image)
 
 
@@ -309,7 +314,7 @@ def generator_loss(
         batch: Images in [0, 1].
         randomness: Noise and dropout keys.
         critics: The critics that judge too; those of `critics.py` that the training has.
-        adversarial_share: Factor of what the discriminators and critics judge by.
+        adversarial_share: Factor of the adversarial losses and of the realism critic's.
     """
     drawn = reconstruct(
         networks,

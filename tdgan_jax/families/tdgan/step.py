@@ -10,6 +10,7 @@ expression discriminator when due, generator. What is computed with which weight
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -59,7 +60,7 @@ class Setup(NamedTuple):
         optimizers: Network name to its optimiser.
         axis_name: Mapped axis to average gradients and metrics over; None without one.
         critics: Definitions of the critics that this training has.
-        autoencoding_steps: First steps in which no discriminator or critic counts.
+        autoencoding_steps: First steps without adversarial losses and without the realism critic.
     """
 
     networks: Definitions
@@ -171,7 +172,7 @@ def update_expression_discriminator(
 def update_critics(
     setup: Setup, state: State, batch: Batch, first: FirstPass, adversarial_share: jax.Array
 ) -> tuple[State, Metrics]:
-    """Updates the critics of this training; they stay as they are while they do not count."""
+    """Updates the critics of this training; the realism critic rests while it does not count."""
     losses = {
         "realism_critic": lambda critic: realism_critic_loss(
             critic,
@@ -193,13 +194,25 @@ def update_critics(
         def loss(weights: Parameters, name: str = name, definition: Any = definition) -> Any:
             return losses[name](nnx.merge(definition, weights))
 
-        weights = _critics_of(state)[name]
-        gradient, reported = jax.grad(loss, has_aux=True)(weights)
-        if name == "realism_critic":
-            gradient = jax.tree.map(lambda leaf: adversarial_share * leaf, gradient)
-        state = apply_gradient(setup, state, name, gradient)
+        gradient, reported = jax.grad(loss, has_aux=True)(_critics_of(state)[name])
+        learned = apply_gradient(setup, state, name, gradient)
+        counts = adversarial_share > 0 if name == "realism_critic" else True
+        state = _chosen(counts, name, learned, state)
         metrics |= reported
     return state, metrics
+
+
+def _chosen(counts: jax.Array | bool, name: str, learned: State, before: State) -> State:
+    """The state after a critic's update, or before it: its optimiser's moments rest too."""
+    if counts is True:
+        return learned
+    choice = partial(jnp.where, counts)
+    chosen: dict[str, Any] = {
+        field: getattr(learned, field)
+        | {name: jax.tree.map(choice, getattr(learned, field)[name], getattr(before, field)[name])}
+        for field in ("critics", "optimizer_states")
+    }
+    return learned._replace(**chosen)
 
 
 def _critics_of(state: State) -> dict[str, Parameters]:
@@ -231,7 +244,7 @@ def update_generator(
         pull_back: Maps a gradient with respect to `first` to one of the generator's weights.
         perceptual_target: Feature of the real faces.
         label_gradient: Gradient of the head's loss with respect to `first.expression_feature`.
-        adversarial_share: Factor of what discriminators and critics judge by.
+        adversarial_share: Factor of the adversarial losses and of the realism critic's.
     """
     critics = Critics(
         **{

@@ -61,7 +61,7 @@ def configured_critics(
     num_expressions: int,
     rngs: nnx.Rngs,
 ) -> Critics:
-    """The critics whose losses a configuration gives a weight."""
+    """The critics whose losses a configuration gives a weight; None for the others."""
     loss, model = config.loss, config.model
     realism = adversary = None
     if loss.realism_weight:
@@ -114,6 +114,8 @@ def tdgan_training(config: Config, names: Names) -> Training:
             f"loss.perceptual_network is {objective.perceptual_network!r}; "
             f"known: {', '.join(PERCEPTUAL_NETWORKS)}"
         )
+    if objective.realism_gradient_penalty and not objective.realism_weight:
+        raise UsageError("loss.realism_gradient_penalty needs loss.realism_weight above 0")
     for gap in ("face_discriminator_gap", "expression_discriminator_gap"):
         if config.training[gap] < 1:
             raise UsageError(f"training.{gap} must be at least 1, got {config.training[gap]}")

@@ -14,6 +14,7 @@ from tdgan_jax.cli.main import main as tdgan_jax_command
 from tdgan_jax.configuration import load_config
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.errors import UsageError, UserError
+from tdgan_jax.evaluation.calibration import calibration_of
 from tdgan_jax.evaluation.runs import evaluate_run
 from tdgan_jax.evaluation.training_images import check_unseen, num_training_images
 from tdgan_jax.exchange.exporting import averaged
@@ -27,6 +28,7 @@ from tdgan_jax.probing.probed_examples import load_probed_examples
 from tdgan_jax.probing.probed_features import probed_features
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.steps.parallel import replicated_shapes
+from tdgan_jax.training.data import load_validation
 from tdgan_jax.training.loop import train
 from tests.tiny_tdgan import make_run
 
@@ -253,6 +255,10 @@ def test_an_export_is_calibrated_on_the_validation_images(classifier_run, drawn_
         model.expression_logits(images), unchanged.expression_logits(images), rtol=1e-5
     )
     assert not np.allclose(model.predict(images)[1], model.balanced(0).predict(images)[1])
+    config = read_config(classifier_run)
+    found = calibration_of(model, load_validation(config))  # of the model without its balance
+    assert found.temperature == pytest.approx(description.temperature, rel=1e-3)
+    np.testing.assert_allclose(found.class_frequencies, description.class_frequencies, rtol=1e-3)
     again = tmp_path / "again"
     export = ("export", str(out), "--format", "safetensors", "--out", str(again))
     assert tdgan_jax_command([*export, "--balance", "0", "--quiet"]) == 0
@@ -272,9 +278,14 @@ def test_the_mean_of_two_models_is_written(classifier_run, tmp_path):
     narrow = jax.tree.map(lambda x: x[..., :1], first.parameters)
     with pytest.raises(UsageError, match="x has networks of another size"):
         averaged(first, first._replace(parameters=narrow), "x")
+    preprocessing = first.description.preprocessing._replace(test_transform="centre_crop")
+    cropped = first._replace(description=first.description._replace(preprocessing=preprocessing))
+    with pytest.raises(UsageError, match="x has other preprocessing"):
+        averaged(first, cropped, "x")
     out = tmp_path / "mean"
     run = str(classifier_run)
     command = ("export", run, "--average-with", run, "--format", "safetensors", "--out", str(out))
+    assert tdgan_jax_command([*command, "--calibrate", run]) == 2 and not out.exists()
     assert tdgan_jax_command([*command, "--quiet"]) == 0
     for before, after in zip(
         *(jax.tree.leaves(open_model(path).parameters) for path in (run, out)), strict=True

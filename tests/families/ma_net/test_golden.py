@@ -181,9 +181,7 @@ def evaluated(golden):
     def run(tree):
         network = nnx.merge(golden.definition, tree)
         stages = {"conv1": network.conv1(golden.images)}
-        x = max_pool_3x3_stride_2(
-            nnx.relu(network.norm1(stages["conv1"], None)), hangs_over="start"
-        )
+        x = max_pool_3x3_stride_2(nnx.relu(network.norm1(stages["conv1"], None)), pads_start=True)
         stages["layer1"] = through(network.layer1, x)
         stages["layer2"] = through(network.layer2, stages["layer1"])
         patches = quadrants(stages["layer2"])

@@ -11,6 +11,7 @@ from flax import nnx
 import tdgan_jax
 from tdgan_jax.exchange.exporting import export_model
 from tdgan_jax.exchange.importing import import_weights
+from tdgan_jax.families.program import make_program
 from tdgan_jax.families.tdgan.critics import (
     IdentityAdversary,
     RealismCritic,
@@ -21,6 +22,7 @@ from tdgan_jax.families.tdgan.critics import (
 from tdgan_jax.families.tdgan.objective import sometimes_coarse
 from tdgan_jax.families.tdgan.step import StateWithCritics, Updates
 from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, normalise_pixels, resize_conv_3x3
+from tdgan_jax.steps.parallel import make_mesh, replicate, shard_batch
 from tests.families.short_runs import (
     assert_devices_agree,
     assert_same,
@@ -162,11 +164,12 @@ def test_the_critics_learn_when_they_count_and_are_no_part_of_the_model(run, dra
         states.append(jax.device_get(after))
     expected = {"realism", "own_face", "own_expression", "identity_confusion"}
     assert expected <= metrics.keys()
-    critics = [state.critics for state in states]
-    assert_same(critics[0]["realism_critic"], critics[2]["realism_critic"])
-    for name, (before, then) in {"identity_adversary": (0, 1), "realism_critic": (2, 3)}.items():
-        leaves = [jax.tree.leaves(critics[i][name]) for i in (before, then)]
-        assert any(not np.array_equal(*pair) for pair in zip(*leaves, strict=True)), name
+    for field in ("critics", "optimizer_states"):
+        of_field = [getattr(state, field) for state in states]
+        assert_same(of_field[0]["realism_critic"], of_field[2]["realism_critic"])
+        for name, steps in {"identity_adversary": (0, 1), "realism_critic": (2, 3)}.items():
+            leaves = [jax.tree.leaves(of_field[i][name]) for i in steps]
+            assert any(not np.array_equal(*pair) for pair in zip(*leaves, strict=True)), name
 
 
 def test_a_stopped_run_ends_the_same(run, tmp_path):
@@ -176,6 +179,19 @@ def test_a_stopped_run_ends_the_same(run, tmp_path):
 
 def test_one_device_computes_what_four_do(run):
     assert_devices_agree(run, Updates(True, True, True), rtol=1e-2)
+    # Adam's first steps hide the size of a gradient; its mean does not.
+    four = make_program(run.config, make_mesh(jax.devices()[:4]), run.data.names)
+    batch, means = next(run.data.feed.batches(0)), []
+    for program in (run.program, four):
+        state = run.program.init_state(jax.random.key(3))._replace(step=jnp.full((), 2, jnp.int32))
+        after, _ = program.train_step(Updates(True, True, True))(
+            replicate(state, program.mesh), shard_batch(batch, program.mesh), jax.random.key(4)
+        )
+        states = jax.device_get(after).optimizer_states
+        means.append([states[name][0].mu for name in ("realism_critic", "identity_adversary")])
+    for one, other in zip(*map(jax.tree.leaves, means), strict=True):
+        assert np.abs(one).max() > 0
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-3 * np.abs(one).max())
 
 
 def test_exports_come_back(run, tmp_path):
