@@ -7,9 +7,9 @@ Variants: "" Emotion-GCN with the embedded word vectors, "random_vectors" with v
 nothing, "multi_task" linear layers in the graph's place, "single_task" the expressions alone,
 "tiny" for tests. The drawn valence and arousal and the embedded word vectors come from the same
 ratings, so that "random_vectors" is what tells whether the graph is worth anything. A small
-DenseNet at 64x64 pixels from scratch; about seven minutes on two cores. Test
-accuracy of "" 0.863, concordance of valence 0.916 and of arousal 0.867, one seed; the variants are
-not yet measured.
+DenseNet at 64x64 pixels from scratch; about two minutes on two cores. Test accuracy, three seeds:
+"" 0.855 ± 0.018, concordance of valence 0.918 and of arousal 0.851; "random_vectors" 0.856,
+"multi_task" 0.880, "single_task" 0.890.
 """
 
 from ml_collections import ConfigDict
