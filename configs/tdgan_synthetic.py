@@ -4,7 +4,8 @@
 
 Variants: "" is the demo, some minutes on two CPU cores; "long" reaches a useful recogniser within
 an hour (0.827 ± 0.043 of the test images of unseen people, three seeds); "long_released" is the
-same with the released settings (0.160); "tiny" for tests.
+same with the released settings (0.160); "visible" adds what lies beyond the paper for expressions
+that a person sees on the generated face (about an hour; not yet measured); "tiny" for tests.
 """
 
 from ml_collections import ConfigDict
