@@ -1,5 +1,6 @@
 """`tdgan-jax demo --port N` with a model that can be computed by hand, in a process of its own."""
 
+import signal
 import sys
 
 import numpy as np
@@ -17,4 +18,6 @@ def open_model(args):
 
 
 demo.open_model = open_model
+# A shell starts what runs in its background with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main(["demo", *sys.argv[1:]]))
