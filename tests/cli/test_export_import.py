@@ -271,6 +271,7 @@ def test_import_says_what_it_found_and_assumed(weights, torch_export, tmp_path, 
     assert found.endswith("tdgan, 32x32x1, 7 expressions, 3 identities")
     assert assumed == [
         "  assumed: dropout_rate is 0.5, which the weights do not tell",
+        "  assumed: decoder_norm is instance, which the weights do not tell",
         "  assumed: the expressions are those of the published weights, in their order: "
         f"{', '.join(BASIC_EXPRESSIONS)} (other names: --labels)",
         "  assumed: pictures are resized as a whole, as the released program tests on RAF-DB",
