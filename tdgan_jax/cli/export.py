@@ -152,10 +152,9 @@ def _described(args: argparse.Namespace) -> dict[str, Any]:
         )
         described |= calibration_of(model, part)._asdict()
     if args.balance is not None:
-        if described:
-            described["balance"] = args.balance
-        else:
-            described["balance"] = model.balanced(args.balance).description.balance
+        if args.calibrate is None:
+            model.balanced(args.balance)  # refuses a model that was never calibrated
+        described["balance"] = args.balance
     return described
 
 

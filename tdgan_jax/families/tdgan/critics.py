@@ -13,7 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.losses import cross_entropy_loss
+from tdgan_jax.losses import (
+    accuracy,
+    cross_entropy_loss,
+    distribution_loss,
+    patch_judgement_loss,
+)
 from tdgan_jax.networks.layers import uniform_fan_in
 from tdgan_jax.steps.state import Metrics, Parameters, split
 
@@ -150,7 +155,8 @@ def realism_critic_loss(
     generated = jax.lax.stop_gradient(generated)
     both = critic(jnp.concatenate([real, generated]), jnp.tile(expression_label, 2))
     of_real, of_generated = jnp.split(both, 2)
-    loss = realism_loss(of_real, weight) + realism_loss(-of_generated, weight)
+    loss = patch_judgement_loss(of_real[..., None], weight, is_true=True)
+    loss += patch_judgement_loss(of_generated[..., None], weight, is_true=False)
     metrics = {"realism_critic": loss}
     if gradient_penalty:
 
@@ -163,17 +169,6 @@ def realism_critic_loss(
     metrics["realism_critic_real_accuracy"] = _share_above_zero(of_real, weight)
     metrics["realism_critic_generated_accuracy"] = _share_above_zero(-of_generated, weight)
     return loss, metrics
-
-
-def realism_loss(logits: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of -log of the probability that patches are real, 0 or more.
-
-    Args:
-        logits: `[N, P, P]` of "real"; the generator's own loss is that of its images, the critic's
-            that of real images and of generated ones with the sign turned.
-        weight: `[N]`, mean 1 over the whole batch.
-    """
-    return jnp.mean(weight * jax.nn.softplus(-logits).mean(axis=(1, 2)))
 
 
 def _share_above_zero(logits: jax.Array, weight: jax.Array) -> jax.Array:
@@ -190,7 +185,7 @@ def identity_adversary_loss(
     """
     logits = adversary(jax.lax.stop_gradient(feature))
     loss = cross_entropy_loss(logits, identity, weight)
-    right = jnp.mean(weight * (logits.argmax(axis=-1) == identity))
+    right = accuracy(logits, identity, weight)
     return loss, {"identity_adversary": loss, "identity_adversary_accuracy": right}
 
 
@@ -204,4 +199,4 @@ def identity_confusion_loss(logits: jax.Array, weight: jax.Array) -> jax.Array:
         logits: `[N, K]`.
         weight: `[N]`.
     """
-    return jnp.mean(weight * -jax.nn.log_softmax(logits).mean(axis=-1))
+    return distribution_loss(logits, jnp.full(logits.shape, 1 / logits.shape[-1]), weight)

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.families.tdgan.critics import Critics, identity_confusion_loss, realism_loss
+from tdgan_jax.families.tdgan.critics import Critics, identity_confusion_loss
 from tdgan_jax.families.tdgan.networks import Definitions, Judgement
 from tdgan_jax.losses import (
     absolute_error_loss,
     accuracy,
     cross_entropy_loss,
+    patch_judgement_loss,
     squared_error_loss,
 )
 from tdgan_jax.networks.layers import average_pool_2x2
@@ -357,7 +358,7 @@ def generator_loss(
     )
     if critics.realism_critic is not None:
         judged = critics.realism_critic(first.generated, batch.expression_label)
-        metrics["realism"] = realism_loss(judged, batch.weight)
+        metrics["realism"] = patch_judgement_loss(judged[..., None], batch.weight, is_true=True)
         adversarial += objective.realism_weight * metrics["realism"]
     total = (
         adversarial_share * adversarial

@@ -196,16 +196,15 @@ def update_critics(
 
         gradient, reported = jax.grad(loss, has_aux=True)(_critics_of(state)[name])
         learned = apply_gradient(setup, state, name, gradient)
-        counts = adversarial_share > 0 if name == "realism_critic" else True
-        state = _chosen(counts, name, learned, state)
+        if name == "realism_critic":
+            learned = _learned_where(adversarial_share > 0, name, learned, state)
+        state = learned
         metrics |= reported
     return state, metrics
 
 
-def _chosen(counts: jax.Array | bool, name: str, learned: State, before: State) -> State:
+def _learned_where(counts: jax.Array, name: str, learned: State, before: State) -> State:
     """The state after a critic's update, or before it: its optimiser's moments rest too."""
-    if counts is True:
-        return learned
     choice = partial(jnp.where, counts)
     chosen: dict[str, Any] = {
         field: getattr(learned, field)
