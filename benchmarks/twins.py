@@ -49,9 +49,7 @@ def make_twin_step(
     return twin_step
 
 
-BEYOND_THE_PAPER = (
-    *("own_reconstruction_weight", "realism_weight", "identity_confusion_weight", "coarse_share"),
-)
+BEYOND_THE_PAPER = ("realism_weight", "identity_confusion_weight", "coarse_share")
 
 
 def _check_tdgan(config: ConfigDict) -> None:
@@ -102,6 +100,7 @@ def _tdgan_step(config: ConfigDict, batch: Any) -> tuple[list, Callable[..., Any
         num_residual_blocks=config.model.num_residual_convolutions,
         upsampling=config.model.upsampling,
         decoder_norm=config.model.decoder_norm,
+        decoder_sees_face=config.model.decoder_sees_face,
         **sizes,
     )
     training = TorchTdganStep(

@@ -67,8 +67,6 @@ def check_protocol(config: Config) -> None:
 
 def _check_following_faces(data: Any) -> None:
     faces, expressions = data.faces, data.expressions
-    if not data.num_folds:
-        raise UsageError("data.faces.follow_folds needs data.num_folds")
     same = (faces.dataset, faces.builder_config) == (
         expressions.dataset,
         expressions.builder_config,

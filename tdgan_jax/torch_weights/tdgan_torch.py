@@ -209,6 +209,7 @@ class Decoder(nn.Module):
         num_residual_blocks: int = 6,
         upsampling: str = "transposed",
         norm: str = "instance",
+        sees_face: bool = False,
     ):
         """Makes the layers: weights from N(0, 0.02^2), biases with PyTorch's default.
 
@@ -219,9 +220,12 @@ class Decoder(nn.Module):
             num_residual_blocks: Residual blocks of the embedding, N_b.
             upsampling: "transposed", as released, or "resize".
             norm: "instance", as released, or "pixel".
+            sees_face: Whether it changes the face image; False, as released: it draws a new one.
         """
         super().__init__()
         self.noise_channels = noise_channels
+        self.sees_face = sees_face
+        seen = channels if sees_face else 0
         width64, width128, width256, width512 = (
             scaled_width(width, width_multiplier) for width in (64, 128, 256, 512)
         )
@@ -231,10 +235,11 @@ class Decoder(nn.Module):
         self.emb2 = nn.Sequential(*(ResidualBlock(width128) for _ in range(num_residual_blocks)))
         widths = (width128, width512, width256, width128, width64)
         self.us1, self.us2, self.us3, self.us4 = (
-            self._upsampling(*channels, upsampling, norm) for channels in pairwise(widths)
+            self._upsampling(inputs + seen, outputs, upsampling, norm)
+            for inputs, outputs in pairwise(widths)
         )
         self.us5 = nn.Sequential(
-            nn.ConvTranspose2d(width64, channels, 3, padding=1, bias=False), nn.Sigmoid()
+            nn.ConvTranspose2d(width64 + seen, channels, 3, padding=1, bias=False), nn.Sigmoid()
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -259,7 +264,11 @@ class Decoder(nn.Module):
         )
 
     def forward(
-        self, expression_feature: Tensor, face_feature: Tensor, noise: Tensor | None = None
+        self,
+        expression_feature: Tensor,
+        face_feature: Tensor,
+        noise: Tensor | None = None,
+        face_image: Tensor | None = None,
     ) -> Tensor:
         """Makes an image with the given face and expression.
 
@@ -267,6 +276,7 @@ class Decoder(nn.Module):
             expression_feature: d_e, (batch, 128, h, w).
             face_feature: d_f, (batch, 128, h, w).
             noise: d_n, (batch, noise_channels, h, w), values in [0, 1); drawn uniformly if None.
+            face_image: I_f, (batch, channels, 16 h, 16 w), for a decoder that sees it.
 
         Returns:
             Images (batch, channels, 16 h, 16 w), values in (0, 1).
@@ -279,11 +289,24 @@ class Decoder(nn.Module):
             inputs.append(draw_noise(face_feature, self.noise_channels))
         x = torch.cat(inputs, dim=1)  # (batch, 128 + 128 + noise_channels, h, w)
         x = self.emb2(self.emb1(x))  # (batch, 128, h, w)
+        if self.sees_face:
+            return self._change(x, face_image)
         x = self.us1(x)  # (batch, 512, 2 h, 2 w)
         x = self.us2(x)  # (batch, 256, 4 h, 4 w)
         x = self.us3(x)  # (batch, 128, 8 h, 8 w)
         x = self.us4(x)  # (batch, 64, 16 h, 16 w)
         return self.us5(x)  # (batch, channels, 16 h, 16 w)
+
+    def _change(self, x: Tensor, face_image: Tensor | None) -> Tensor:
+        """The face image, changed by what the layers add to its logits."""
+        if face_image is None:
+            raise ValueError("this decoder changes a face image; give face_image")
+        levels = [face_image - 0.5]
+        for _ in range(4):
+            levels.append(nn.functional.avg_pool2d(levels[-1], 2))
+        for layer in (self.us1, self.us2, self.us3, self.us4, self.us5[0]):
+            x = layer(torch.cat([x, levels.pop()], dim=1))
+        return torch.sigmoid(x + torch.logit(face_image, eps=0.02))
 
 
 def draw_noise(feature: Tensor, noise_channels: int) -> Tensor:
@@ -316,6 +339,7 @@ class Generator(nn.Module):
         num_inception_blocks: int = 4,
         upsampling: str = "transposed",
         decoder_norm: str = "instance",
+        decoder_sees_face: bool = False,
     ):
         """Makes the four networks.
 
@@ -330,6 +354,7 @@ class Generator(nn.Module):
             num_inception_blocks: Inception-residual blocks of each encoder.
             upsampling: See `Decoder`.
             decoder_norm: `norm` of `Decoder`.
+            decoder_sees_face: `sees_face` of `Decoder`.
 
         Raises:
             ValueError: If the images' side is not a positive multiple of 16.
@@ -345,6 +370,7 @@ class Generator(nn.Module):
             num_residual_blocks,
             upsampling,
             decoder_norm,
+            decoder_sees_face,
         )
 
     def forward(
@@ -361,7 +387,7 @@ class Generator(nn.Module):
             The generated image and M_ER's logits of `expression_image`.
         """
         expression_feature = self.enc_ER(expression_image)
-        image = self.dec(expression_feature, self.enc_FR(face_image), noise)
+        image = self.dec(expression_feature, self.enc_FR(face_image), noise, face_image)
         return GeneratorOutput(image, self.fc_ER(expression_feature))
 
 
@@ -466,6 +492,7 @@ def make_networks(
         num_residual_blocks=architecture.get("num_residual_convolutions", 6),
         upsampling=architecture.get("upsampling", "transposed"),
         decoder_norm=architecture.get("decoder_norm", "instance"),
+        decoder_sees_face=architecture.get("decoder_sees_face", False),
         **shared,
     )
     face_discriminator = Discriminator(len(weights["Dis_FR"]["fc.fc3.bias"]), **shared)

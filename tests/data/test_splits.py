@@ -95,7 +95,6 @@ def test_the_number_of_folds_must_be_that_of_the_dataset():
         (["data.fold=-2"], "data.fold=-2 is not"),
         (["data.num_folds=0", "data.fold=0"], "not one of the 0 folds"),
         (["data.expressions.test_split=fold_0"], "test_split must be empty"),
-        (["data.num_folds=0", "data.faces.follow_folds=true"], "follow_folds needs"),
         (["data.faces.follow_folds=true"], "of the same dataset"),
         (
             ["data.faces.follow_folds=true", "data.faces.dataset=yale_faces"],

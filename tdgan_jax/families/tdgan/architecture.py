@@ -24,7 +24,7 @@ class TdganArchitecture(NamedTuple):
         num_identities: K.
     """
 
-    model: dict[str, int | float | str]
+    model: dict[str, int | float | str | bool]
     num_expressions: int
     num_identities: int
 
@@ -56,6 +56,7 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
     hidden, flat = shape("expression_head", "fc1.weight", 2)
     embedding = shape("decoder", "emb1.0.weight", 4)
     upsampling = shape("decoder", "us1.0.weight", 4)
+    upsampling_inputs = upsampling[0] if upsampling[2:] == (4, 4) else upsampling[1]
     feature_channels = conv4[0]
     feature_size = math.isqrt(flat // feature_channels)
     noise_channels = embedding[1] - 2 * feature_channels
@@ -73,8 +74,9 @@ def tdgan_architecture(state_dicts: Mapping[str, StateDict]) -> TdganArchitectur
         "noise_channels": noise_channels,
         "num_residual_convolutions": _count(state_dicts["decoder"], r"emb2\.(\d+)\."),
         "dropout_rate": DROPOUT_RATE,
-        "upsampling": "resize" if upsampling[2:] == (3, 3) else "transposed",
+        "upsampling": "transposed" if upsampling[2:] == (4, 4) else "resize",
         "decoder_norm": DECODER_NORM,
+        "decoder_sees_face": upsampling_inputs > embedding[0],
     }
     num_expressions = shape("expression_head", "fc3.weight", 2)[0]
     num_identities = shape("face_discriminator", "fc.fc3.weight", 2)[0] - 1

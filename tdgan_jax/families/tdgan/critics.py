@@ -19,73 +19,46 @@ from tdgan_jax.losses import (
     distribution_loss,
     patch_judgement_loss,
 )
+from tdgan_jax.networks.inception import Encoder
 from tdgan_jax.networks.layers import uniform_fan_in
 from tdgan_jax.steps.state import Metrics, Parameters, split
 
-MAP_SIZE = 8  # height and width of the realism critic's judgements
-SLOPE = 0.2  # of the leaky ReLU below 0
-
 
 class RealismCritic(nnx.Module):
-    """Patches of an image and its expression: real or generated.
+    """An image and its expression: real or generated.
 
-    Convolutions 4x4 of stride 2 down to about 8x8 positions, one of 3x3, and at each position a
-    linear score plus the product with the expression's vector (Miyato and Koyama 2018,
+    An encoder of the same form as the discriminators', and at each of its positions a linear score
+    plus the product with the vector of the expression there (Miyato and Koyama 2018,
     arXiv:1802.05637, Eq. 3; patches as Isola et al. 2017, arXiv:1611.07004).
     """
 
     def __init__(
         self,
+        encoder: Encoder,
         *,
-        image_size_px: int,
-        image_channels: int,
+        feature_shape: tuple[int, int, int],
         num_expressions: int,
-        width: int,
         rngs: nnx.Rngs,
     ):
-        """Makes the layers.
+        """Adds the scores to an encoder that belongs to no other network.
 
         Args:
-            image_size_px: S, at least 16.
-            image_channels: 1 or 3.
+            encoder: Maps images to features.
+            feature_shape: Height, width and channels of the features.
             num_expressions: C.
-            width: Channels of the first convolution; each next one has twice as many, eight times
-                at most.
-            rngs: Initialises the parameters.
+            rngs: Initialises the scores.
         """
-        num_halvings = max(1, round(math.log2(image_size_px / MAP_SIZE)))
-        widths = [width * 2 ** min(i, 3) for i in range(num_halvings)]
-        channels = [image_channels, *widths]
-
-        def convolution(inputs: int, outputs: int, size: int, stride: int) -> nnx.Conv:
-            return nnx.Conv(
-                inputs,
-                outputs,
-                (size, size),
-                strides=stride,
-                padding=1,
-                kernel_init=nnx.initializers.he_normal(),
-                rngs=rngs,
-            )
-
-        self.convs = nnx.List(
-            [
-                *(convolution(channels[i], channels[i + 1], 4, 2) for i in range(num_halvings)),
-                convolution(widths[-1], widths[-1], 3, 1),
-            ]
-        )
-        init = uniform_fan_in(widths[-1])
-        self.score = nnx.Linear(widths[-1], 1, kernel_init=init, bias_init=init, rngs=rngs)
-        self.expressions = nnx.Param(init(rngs.params(), (num_expressions, widths[-1])))
+        init = uniform_fan_in(feature_shape[-1])
+        self.encoder = encoder
+        self.score = nnx.Linear(feature_shape[-1], 1, kernel_init=init, bias_init=init, rngs=rngs)
+        self.expressions = nnx.Param(init(rngs.params(), (num_expressions, *feature_shape)))
 
     def __call__(self, image: jax.Array, expression_label: jax.Array) -> jax.Array:
-        """Judges images `[N, S, S, channels]` with labels `[N]`; logits `[N, P, P]` of "real"."""
-        x = 2.0 * image - 1.0
-        for conv in self.convs:
-            x = nnx.leaky_relu(conv(x), SLOPE)  # [N, S/2, S/2, width] ... [N, P, P, F]
-        of_label = self.expressions[...][expression_label]  # [N, F]
-        together = jnp.einsum("nhwf,nf->nhw", x, of_label) / math.sqrt(x.shape[-1])
-        return (self.score(x)[..., 0] + together).astype(jnp.float32)
+        """Judges images `[N, S, S, channels]` with labels `[N]`; logits `[N, h, w]` of "real"."""
+        feature = self.encoder(image)  # [N, h, w, F]
+        of_label = self.expressions[...][expression_label]  # [N, h, w, F]
+        score = self.score(feature)[..., 0] + (feature * of_label).sum(axis=-1)
+        return score.astype(jnp.float32)
 
 
 class IdentityAdversary(nnx.Module):
@@ -134,17 +107,22 @@ def realism_critic_loss(
     real: jax.Array,
     generated: jax.Array,
     expression_label: jax.Array,
+    wrong_label: jax.Array,
     weight: jax.Array,
     *,
     gradient_penalty: float,
 ) -> tuple[jax.Array, Metrics]:
-    """What the critic learns: real images from generated ones that show the same expressions.
+    """What the critic learns: real images from generated ones and from those with a wrong label.
+
+    Without the wrong labels it could leave the expression aside for as long as the generated images
+    look generated. Source: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
 
     Args:
         critic: The network.
         real: Expression images in [0, 1], `[N, S, S, channels]`.
         generated: Generated images of the same shape; no gradient goes to them.
         expression_label: `[N]`, of both.
+        wrong_label: `[N]`, other expressions for the real images.
         weight: `[N]`, mean 1 over the whole batch.
         gradient_penalty: gamma of R1 (Mescheder et al. 2018, arXiv:1801.04406, Eq. 9); 0: none.
 
@@ -152,11 +130,12 @@ def realism_critic_loss(
         The loss, and metrics: itself without the penalty, the mean squared gradient, and the shares
         of patches judged rightly.
     """
-    generated = jax.lax.stop_gradient(generated)
-    both = critic(jnp.concatenate([real, generated]), jnp.tile(expression_label, 2))
-    of_real, of_generated = jnp.split(both, 2)
+    images = jnp.concatenate([real, jax.lax.stop_gradient(generated), real])
+    labels = jnp.concatenate([expression_label, expression_label, wrong_label])
+    of_real, of_generated, of_mismatched = jnp.split(critic(images, labels), 3)
     loss = patch_judgement_loss(of_real[..., None], weight, is_true=True)
-    loss += patch_judgement_loss(of_generated[..., None], weight, is_true=False)
+    for logits in (of_generated, of_mismatched):
+        loss += patch_judgement_loss(logits[..., None], weight, is_true=False) / 2
     metrics = {"realism_critic": loss}
     if gradient_penalty:
 
@@ -168,7 +147,13 @@ def realism_critic_loss(
         loss += gradient_penalty / 2 * metrics["realism_critic_slope"]
     metrics["realism_critic_real_accuracy"] = _share_above_zero(of_real, weight)
     metrics["realism_critic_generated_accuracy"] = _share_above_zero(-of_generated, weight)
+    metrics["realism_critic_mismatch_accuracy"] = _share_above_zero(-of_mismatched, weight)
     return loss, metrics
+
+
+def other_labels(label: jax.Array, position: jax.Array, num_classes: int) -> jax.Array:
+    """Labels `[N]` that differ from the given ones; by how much follows from the position."""
+    return (label + 1 + position % (num_classes - 1)) % num_classes
 
 
 def _share_above_zero(logits: jax.Array, weight: jax.Array) -> jax.Array:

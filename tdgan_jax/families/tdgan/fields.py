@@ -25,7 +25,7 @@ LIMITS: Limits = {
     "training.face_discriminator_gap": (1, 10**9),
     "training.expression_discriminator_gap": (1, 10**9),
     "training.discriminator_warmup_steps": (0, 10**9),
-    "training.autoencoding_steps": (0, 10**9),
+    "training.classifier_epochs": (0, 10**6),
     "learning_rate.face_encoder": (0, 100),
     "learning_rate.expression_encoder": (0, 100),
     "learning_rate.expression_head": (0, 100),
@@ -39,7 +39,6 @@ LIMITS: Limits = {
     "loss.perceptual_weight": (0, 1e6),
     "loss.consistency_weight": (0, 1e6),
     "loss.label_gradient_weight": (0, 1e6),
-    "loss.own_reconstruction_weight": (0, 1e6),
     "loss.realism_weight": (0, 1e6),
     "loss.realism_gradient_penalty": (0, 1e6),
     "loss.identity_confusion_weight": (0, 1e6),
@@ -61,6 +60,7 @@ def tdgan_config() -> Config:
     config.model.dropout_rate = 0.5
     config.model.upsampling = "transposed"  # or "resize": no grid
     config.model.decoder_norm = "instance"  # or "pixel": keeps the means of the channels
+    config.model.decoder_sees_face = False  # True: it changes the face image
 
     config.data = ConfigDict()
     config.data.directory = ""  # prepared datasets; "": TFDS's default
@@ -102,8 +102,9 @@ def tdgan_config() -> Config:
     config.training.expression_discriminator_gap = 10
     # First steps without generator updates, both discriminators updated each time.
     config.training.discriminator_warmup_steps = 0
-    # First steps without adversarial losses and without the realism critic.
-    config.training.autoencoding_steps = 0
+    # First epochs in which the expression encoder and head alone learn, as the plain classifier;
+    # the expression discriminator and the realism critic then begin with their weights.
+    config.training.classifier_epochs = 0
     # Run folder of the plain classifier with which the expression branch and the expression
     # discriminator begin; "": random weights.
     config.training.classifier_run = ""
@@ -127,7 +128,6 @@ def tdgan_config() -> Config:
     config.loss.label_gradient_weight = 0.0
     config.loss.perceptual_network = "face_discriminator"  # or "face_encoder"
     # Beyond the paper, off: see families/tdgan/critics.py and objective.py.
-    config.loss.own_reconstruction_weight = 0.0  # each image from its own two features
     config.loss.realism_weight = 0.0  # of a critic that sees generated images and expressions
     config.loss.realism_gradient_penalty = 0.0  # R1 of that critic
     config.loss.identity_confusion_weight = 0.0  # keeps the person out of the expression feature
@@ -179,24 +179,27 @@ def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
 def draw_visible_expressions(config: Config) -> None:
     """Settings beyond the paper for expressions that a person sees on the generated face.
 
-    A critic that sees generated images with their expressions, a discriminator that judges half of
-    its images coarsely, images drawn again from their own features, and a decoder without a grid
-    that keeps the means of its channels.
+    A decoder that changes the face image instead of drawing a new one, a critic that sees generated
+    images with their expressions, a discriminator that judges half of its images coarsely, and
+    a classifier that has learned before anything is drawn for it.
     """
     learn_from_labels(config, discriminator_gap=1)
     config.model.upsampling = "resize"
     config.model.decoder_norm = "pixel"
+    config.model.decoder_sees_face = True
     config.model.noise_channels = 0
     config.data.pairing = "random"
-    config.training.autoencoding_steps = 600
-    config.loss.own_reconstruction_weight = 5.0
+    config.training.face_discriminator_gap = 5
+    config.loss.adversarial_face_weight = 0.0  # who it is stands in the face image
+    config.loss.adversarial_expression_weight = 0.5
     config.loss.realism_weight = 1.0
-    config.loss.realism_gradient_penalty = 1.0
+    config.loss.realism_gradient_penalty = 0.02
     config.loss.identity_confusion_weight = 0.1
     config.loss.coarse_share = 0.5
-    config.learning_rate.face_discriminator = 3e-5
-    config.learning_rate.realism_critic = 2e-4
+    config.learning_rate.realism_critic = 5e-4
     config.learning_rate.identity_adversary = 5e-4
+    # The best recogniser need not be the best generator.
+    config.evaluation.selection = "last"
 
 
 def shrink_to_tiny(config: Config) -> Config:

@@ -1,6 +1,7 @@
 """The weights that a new TDGAN takes over from a run of the plain classifier."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def with_classifier_weights(
 ) -> Any:
     """A new TDGAN's state whose expression encoder and head are a classifier's.
 
-    The expression discriminator, which learns from real images alone and has the same form, begins
-    with the same weights: it can judge the generator from the first step on.
+    The expression discriminator and the realism critic's encoder, which have the same form, begin
+    with the same weights: they can judge the generator from the first step on.
 
     Args:
         folder: The run folder, `training.classifier_run`.
@@ -74,8 +75,23 @@ def with_classifier_weights(
             f"training.classifier_run: the classes of {folder} are {', '.join(theirs)}; those of "
             f"the data {', '.join(expression_names)}"
         )
-    encoder, head = (stored.parameters[name] for name in NETWORKS)
-    # Copies: the step donates every buffer once.
-    judge = jax.tree.map(np.copy, {"encoder": encoder, "head": head})
-    taken = dict(zip(NETWORKS, (encoder, head), strict=True)) | {"expression_discriminator": judge}
-    return state._replace(parameters=state.parameters | taken)
+    return with_expression_branch(state, *(stored.parameters[name] for name in NETWORKS))
+
+
+def with_expression_branch(state: Any, encoder: Any, head: Any) -> Any:
+    """A state whose expression branch is a classifier's, and whatever judges expressions too.
+
+    Args:
+        state: A state of the training, on the host.
+        encoder: Parameters of the expression encoder.
+        head: Parameters of the expression head.
+    """
+    copy = partial(jax.tree.map, np.copy)  # the step donates every buffer once
+    taken = dict(zip(NETWORKS, (encoder, head), strict=True))
+    judge = {"expression_discriminator": {"encoder": copy(encoder), "head": copy(head)}}
+    state = state._replace(parameters=state.parameters | taken | judge)
+    critics = getattr(state, "critics", {})
+    if "realism_critic" not in critics:
+        return state
+    critic = {"realism_critic": critics["realism_critic"] | {"encoder": copy(encoder)}}
+    return state._replace(critics=critics | critic)

@@ -48,8 +48,9 @@ def _decode(
     expression_features: jax.Array,
     face_features: jax.Array,
     noise: jax.Array | None,
+    face_images: jax.Array | None,
 ) -> jax.Array:
-    return nnx.merge(decoder, parameters)(expression_features, face_features, noise)
+    return nnx.merge(decoder, parameters)(expression_features, face_features, noise, face_images)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -127,6 +128,7 @@ class TdganModel(Recogniser):
         Raises:
             UsageError: If the numbers of images differ or the noise has another shape.
         """
+        faces = self.prepared(faces)
         face_features = self.face_features(faces)
         expression_features = self.expression_features(expressions)
         if len(face_features) != len(expression_features):
@@ -136,7 +138,11 @@ class TdganModel(Recogniser):
             )
         drawn = self._noise(len(face_features), noise, key)
         return map_batches(
-            self._network("decoder", _decode), expression_features, face_features, drawn
+            self._network("decoder", _decode),
+            expression_features,
+            face_features,
+            drawn,
+            self._seen(faces),
         )
 
     def interpolate(
@@ -150,7 +156,8 @@ class TdganModel(Recogniser):
     ) -> np.ndarray:
         """Moves from one expression to another on one face, or from one face to another.
 
-        Features are mixed linearly, the noise is the same in all frames: nothing else moves.
+        Features are mixed linearly, and the faces where the decoder sees them; the noise is the
+        same in all frames: nothing else moves.
 
         Args:
             faces: One image or two.
@@ -167,6 +174,7 @@ class TdganModel(Recogniser):
         """
         if num_frames < 2:
             raise UsageError(f"an animation has at least 2 frames, not {num_frames}")
+        faces = self.prepared(faces)
         features = [self.expression_features(expressions), self.face_features(faces)]
         if sorted(map(len, features)) != [1, 2]:
             raise UsageError(
@@ -175,9 +183,17 @@ class TdganModel(Recogniser):
             )
         drawn = self._noise(1, noise, key)
         position = np.linspace(0, 1, num_frames, dtype=np.float32)[:, None, None, None]
-        mixed = [(1 - position) * feature[0] + position * feature[-1] for feature in features]
+        *mixed, mixed_faces = (
+            (1 - position) * ends[0] + position * ends[-1] for ends in (*features, faces)
+        )
         repeated = None if drawn is None else np.repeat(drawn, num_frames, axis=0)
-        return map_batches(self._network("decoder", _decode), *mixed, repeated)
+        return map_batches(
+            self._network("decoder", _decode), *mixed, repeated, self._seen(mixed_faces)
+        )
+
+    def _seen(self, faces: np.ndarray) -> np.ndarray | None:
+        """The faces for a decoder that sees them."""
+        return faces if self.description.architecture.get("decoder_sees_face") else None
 
     def _network(self, name: str, function: Any) -> Any:
         """One of the compiled functions above with a network's definition and parameters."""

@@ -27,6 +27,7 @@ from tdgan_jax.networks.inception import (
 )
 from tdgan_jax.networks.layers import (
     InstanceNorm,
+    average_pool_2x2,
     conv_transpose_4x4_stride_2,
     normalise_pixels,
     resize_conv_3x3,
@@ -37,6 +38,7 @@ from tdgan_jax.steps.state import split
 DECODER_NORM_EPSILON = 1e-5
 UPSAMPLINGS = ("transposed", "resize")
 DECODER_NORMS = ("instance", "pixel")
+DARKEST = 0.02  # gray of a face image below which a decoder that changes it does not look
 
 
 class TransposedConvolution(nnx.Module):
@@ -117,6 +119,7 @@ class Decoder(nnx.Module):
         widths: Sequence[int] = (512, 256, 128, 64),
         upsampling: str = "transposed",
         norm: str = "instance",
+        sees_face: bool = False,
         rngs: nnx.Rngs,
     ):
         """Makes the decoder.
@@ -130,8 +133,12 @@ class Decoder(nnx.Module):
             widths: Channels after each of the four upsamplings.
             upsampling: See `Upsampling`, as for the next one.
             norm: See `Upsampling`.
+            sees_face: Whether the decoder changes the face image, which it sees at every
+                resolution, instead of drawing a new one from the features alone.
             rngs: Initialises the kernels.
         """
+        self.sees_face = sees_face
+        seen = image_channels if sees_face else 0
 
         def embedding(in_channels: int, released_channels: int) -> nnx.Conv:
             return nnx.Conv(
@@ -150,13 +157,13 @@ class Decoder(nnx.Module):
         )
         in_widths = (embedding_channels, *widths[:-1])
         self.upsamplings = nnx.List(
-            Upsampling(in_width, out_width, upsampling=upsampling, norm=norm, rngs=rngs)
+            Upsampling(in_width + seen, out_width, upsampling=upsampling, norm=norm, rngs=rngs)
             for in_width, out_width in zip(in_widths, widths, strict=True)
         )
         # A transposed convolution of stride 1 is a convolution with the kernel turned by 180
         # degrees; torch_weights turns it.
         self.to_image = nnx.Conv(
-            widths[-1],
+            widths[-1] + seen,
             image_channels,
             (3, 3),
             padding=1,
@@ -166,7 +173,11 @@ class Decoder(nnx.Module):
         )
 
     def __call__(
-        self, expression_feature: jax.Array, face_feature: jax.Array, noise: jax.Array | None
+        self,
+        expression_feature: jax.Array,
+        face_feature: jax.Array,
+        noise: jax.Array | None,
+        face_image: jax.Array | None = None,
     ) -> jax.Array:
         """Draws faces.
 
@@ -174,20 +185,49 @@ class Decoder(nnx.Module):
             expression_feature: d_e, `[N, S/16, S/16, feature_channels]`.
             face_feature: d_f, of the same shape.
             noise: d_n, `[N, S/16, S/16, noise_channels]` uniform in [0, 1); None without noise.
+            face_image: I_f, `[N, S, S, image_channels]` in [0, 1], for a decoder that sees it.
 
         Returns:
             Images `[N, S, S, image_channels]` in (0, 1).
+
+        Raises:
+            ValueError: If the face image that it changes is missing.
         """
+        changed = face_image if self.sees_face else None
+        if self.sees_face and changed is None:
+            raise ValueError("this decoder changes a face image; give face_image")
+        seen = [] if changed is None else image_pyramid(changed, len(self.upsamplings))
         parts = [expression_feature, face_feature]
         if noise is not None:
             parts.append(noise)
         x = nnx.relu(self.embedding(jnp.concatenate(parts, axis=-1)))  # [N, S/16, S/16, 128]
         for conv in self.residual_convolutions:
             x = x + nnx.relu(conv(x))
-        for upsampling in self.upsamplings:
-            x = upsampling(x)  # [N, S/8, S/8, 512] ... [N, S, S, 64]
+        for i, upsampling in enumerate(self.upsamplings):
+            x = upsampling(beside(x, seen, i))  # [N, S/8, S/8, 512] ... [N, S, S, 64]
+        x = self.to_image(beside(x, seen, -1))  # [N, S, S, image_channels]
         # Images are float32 in every precision: eight bits of them would be seen.
-        return nnx.sigmoid(self.to_image(x).astype(jnp.float32))  # [N, S, S, image_channels]
+        x = x.astype(jnp.float32)
+        return nnx.sigmoid(x if changed is None else x + logits_of_image(changed))
+
+
+def image_pyramid(image: jax.Array, num_halvings: int) -> list[jax.Array]:
+    """An image `[N, S, S, C]` in [0, 1] at S/2^num_halvings, ..., S/2 and S pixels, less 1/2."""
+    levels = [image - 0.5]
+    for _ in range(num_halvings):
+        levels.append(average_pool_2x2(levels[-1]))
+    return levels[::-1]
+
+
+def beside(x: jax.Array, seen: Sequence[jax.Array], level: int) -> jax.Array:
+    """Appends the channels of one level of a pyramid, if there is one."""
+    return jnp.concatenate([x, seen[level].astype(x.dtype)], axis=-1) if seen else x
+
+
+def logits_of_image(image: jax.Array) -> jax.Array:
+    """What the logistic function maps to the image, whose grays are kept off 0 and 1."""
+    kept = jnp.clip(image, DARKEST, 1 - DARKEST)
+    return jnp.log(kept) - jnp.log1p(-kept)
 
 
 class Judgement(NamedTuple):
@@ -260,6 +300,7 @@ def make_tdgan(
     dropout_rate: float = 0.5,
     upsampling: str = "transposed",
     decoder_norm: str = "instance",
+    decoder_sees_face: bool = False,
     rngs: nnx.Rngs,
 ) -> TDGAN:
     """Makes the six networks; the defaults are the paper's sizes (spec TDGAN 2 and 8.5).
@@ -276,6 +317,7 @@ def make_tdgan(
         dropout_rate: Dropout of the three heads.
         upsampling: One of `UPSAMPLINGS`; the released one is "transposed".
         decoder_norm: One of `DECODER_NORMS`; the released one is "instance".
+        decoder_sees_face: Whether the decoder changes the face image instead of drawing a new one.
         rngs: Initialises all parameters.
 
     Returns:
@@ -320,6 +362,7 @@ def make_tdgan(
         widths=tuple(scaled(width, width_multiplier) for width in (512, 256, 128, 64)),
         upsampling=upsampling,
         norm=decoder_norm,
+        sees_face=decoder_sees_face,
         rngs=rngs,
     )
     return TDGAN(

@@ -78,7 +78,6 @@ class Objective(NamedTuple):
         label_gradient_weight: Weight of the expression head's loss in the expression encoder's
             gradient; 0 trains the head alone.
         perceptual_network: `"face_discriminator"` or `"face_encoder"`.
-        own_reconstruction_weight: Of both images drawn again from their own two features.
         realism_weight: Of the realism critic's judgement, see `critics.py`.
         realism_gradient_penalty: gamma of that critic's own loss.
         identity_confusion_weight: Of the identity adversary's, in the expression encoder.
@@ -92,7 +91,6 @@ class Objective(NamedTuple):
     consistency_weight: float = 5.0
     label_gradient_weight: float = 0.0
     perceptual_network: str = "face_discriminator"
-    own_reconstruction_weight: float = 0.0
     realism_weight: float = 0.0
     realism_gradient_penalty: float = 0.0
     identity_confusion_weight: float = 0.0
@@ -150,7 +148,7 @@ def generate(
     images = jnp.concatenate([batch.face_image, batch.expression_image])
     face_feature, face_feature_of_expression = jnp.split(face_encoder(images), 2)
     expression_feature_of_face, expression_feature = jnp.split(expression_encoder(images), 2)
-    generated = decoder(expression_feature, face_feature, noise)
+    generated = decoder(expression_feature, face_feature, noise, batch.face_image)
     return FirstPass(
         generated,
         expression_feature,
@@ -163,23 +161,21 @@ def generate(
 def reconstruct(
     networks: Definitions,
     generator: Mapping[str, Parameters],
+    batch: Batch,
     first: FirstPass,
     noises: Sequence[jax.Array | None],
-    *,
-    draws_own: bool = False,
 ) -> list[jax.Array]:
     """Generator passes 2 and 3, which must give back the face and the expression image (Eq. 7).
 
     Args:
         networks: Definitions of the six networks.
         generator: Network name to tree.
+        batch: Images in [0, 1].
         first: Results of pass 1.
         noises: Of passes 2 and 3.
-        draws_own: Whether each image is also drawn from its own two features, with the same noise.
 
     Returns:
-        G(face = I_g, expression = I_f) and G(face = I_e, expression = I_g), and where it is asked
-        for G(face = I_f, expression = I_f) and G(face = I_e, expression = I_e).
+        G(face = I_g, expression = I_f) and G(face = I_e, expression = I_g).
     """
     face_encoder = nnx.merge(networks.face_encoder, generator["face_encoder"])
     expression_encoder = nnx.merge(networks.expression_encoder, generator["expression_encoder"])
@@ -188,14 +184,14 @@ def reconstruct(
     expression_feature_of_generated = expression_encoder(first.generated)
     expression_features = [first.expression_feature_of_face, expression_feature_of_generated]
     face_features = [face_feature_of_generated, first.face_feature_of_expression]
-    if draws_own:
-        expression_features += [first.expression_feature_of_face, first.expression_feature]
-        face_features += [first.face_feature, first.face_feature_of_expression]
-        noises = [*noises, *noises]
+    face_images = [first.generated, batch.expression_image]
     drawn = decoder(
-        jnp.concatenate(expression_features), jnp.concatenate(face_features), _joined(noises)
+        jnp.concatenate(expression_features),
+        jnp.concatenate(face_features),
+        _joined(noises),
+        jnp.concatenate(face_images),
     )
-    return jnp.split(drawn, len(face_features))
+    return jnp.split(drawn, 2)
 
 
 def _joined(parts: Sequence[jax.Array | None]) -> jax.Array | None:
@@ -298,7 +294,6 @@ def generator_loss(
     randomness: Randomness,
     *,
     critics: Critics,
-    adversarial_share: jax.Array,
 ) -> tuple[jax.Array, Metrics]:
     """L_G: adversarial (Eq. 6), perceptual (Eq. 8) and consistency losses (Eq. 7).
 
@@ -315,16 +310,10 @@ def generator_loss(
         batch: Images in [0, 1].
         randomness: Noise and dropout keys.
         critics: The critics that judge too; those of `critics.py` that the training has.
-        adversarial_share: Factor of the adversarial losses and of the realism critic's.
     """
-    drawn = reconstruct(
-        networks,
-        generator,
-        first,
-        randomness.noises[1:],
-        draws_own=bool(objective.own_reconstruction_weight),
+    face_again, expression_again = reconstruct(
+        networks, generator, batch, first, randomness.noises[1:]
     )
-    face_again, expression_again = drawn[:2]
     by_face: Judgement = nnx.merge(
         networks.face_discriminator, discriminators["face_discriminator"]
     )(first.generated, dropout_keys=randomness.dropout_keys["adversarial_face"])
@@ -352,25 +341,17 @@ def generator_loss(
             expression_again, batch.expression_image, batch.weight
         ),
     }
-    adversarial = (
+    total = (
         objective.adversarial_face_weight * metrics["adversarial_face"]
         + objective.adversarial_expression_weight * metrics["adversarial_expression"]
-    )
-    if critics.realism_critic is not None:
-        judged = critics.realism_critic(first.generated, batch.expression_label)
-        metrics["realism"] = patch_judgement_loss(judged[..., None], batch.weight, is_true=True)
-        adversarial += objective.realism_weight * metrics["realism"]
-    total = (
-        adversarial_share * adversarial
         + objective.perceptual_weight * metrics["perceptual"]
         + objective.consistency_weight
         * (metrics["consistency_face"] + metrics["consistency_expression"])
     )
-    for name, own, image in zip(
-        ("face", "expression"), drawn[2:], (batch.face_image, batch.expression_image), strict=False
-    ):
-        metrics[f"own_{name}"] = absolute_error_loss(own, image, batch.weight)
-        total += objective.own_reconstruction_weight * metrics[f"own_{name}"]
+    if critics.realism_critic is not None:
+        judged = critics.realism_critic(first.generated, batch.expression_label)
+        metrics["realism"] = patch_judgement_loss(judged[..., None], batch.weight, is_true=True)
+        total += objective.realism_weight * metrics["realism"]
     if critics.identity_adversary is not None:
         logits = critics.identity_adversary(first.expression_feature_of_face)
         metrics["identity_confusion"] = identity_confusion_loss(logits, batch.weight)

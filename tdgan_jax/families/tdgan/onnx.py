@@ -47,7 +47,8 @@ class Transfer(nn.Module):
 
     def forward(self, face: Tensor, expression: Tensor, *noise: Tensor) -> Tensor:
         """Puts expressions on faces."""
-        return self.dec(self.enc_ER(expression), self.enc_FR(face), *noise)
+        drawn = noise[0] if noise else None
+        return self.dec(self.enc_ER(expression), self.enc_FR(face), drawn, face)
 
 
 def write_onnx_files(

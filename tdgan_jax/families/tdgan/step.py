@@ -10,7 +10,6 @@ expression discriminator when due, generator. What is computed with which weight
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -21,6 +20,7 @@ from flax import nnx
 from tdgan_jax.families.tdgan.critics import (
     Critics,
     identity_adversary_loss,
+    other_labels,
     realism_critic_loss,
 )
 from tdgan_jax.families.tdgan.networks import Definitions
@@ -60,7 +60,6 @@ class Setup(NamedTuple):
         optimizers: Network name to its optimiser.
         axis_name: Mapped axis to average gradients and metrics over; None without one.
         critics: Definitions of the critics that this training has.
-        autoencoding_steps: First steps without adversarial losses and without the realism critic.
     """
 
     networks: Definitions
@@ -68,7 +67,6 @@ class Setup(NamedTuple):
     optimizers: Mapping[str, optax.GradientTransformation]
     axis_name: str | None = BATCH_AXIS
     critics: Critics = Critics()
-    autoencoding_steps: int = 0
 
 
 class StateWithCritics(NamedTuple):
@@ -101,11 +99,15 @@ def begin_state(
 
 
 class Updates(NamedTuple):
-    """Which networks one step updates besides the expression head."""
+    """Which networks one step updates besides the expression head.
+
+    With `classifier_alone` it is the expression encoder and no other one.
+    """
 
     generator: bool
     face_discriminator: bool
     expression_discriminator: bool
+    classifier_alone: bool = False
 
 
 def apply_gradient(setup: Setup, state: State, name: str, gradient: Parameters) -> State:
@@ -119,6 +121,28 @@ def apply_gradient(setup: Setup, state: State, name: str, gradient: Parameters) 
     return state._replace(
         optimizer_states=state.optimizer_states | {name: optimizer_state}, **changed
     )
+
+
+def update_classifier(
+    setup: Setup, state: State, batch: Batch, randomness: Randomness
+) -> tuple[State, Metrics]:
+    """Updates expression encoder and head on labels alone: a step of the plain classifier."""
+    names = ("expression_encoder", "expression_head")
+
+    def loss(weights: dict[str, Parameters]) -> tuple[jax.Array, Metrics]:
+        encoder = nnx.merge(setup.networks.expression_encoder, weights["expression_encoder"])
+        return expression_head_loss(
+            setup.networks,
+            weights["expression_head"],
+            encoder(batch.expression_image),
+            batch,
+            randomness.dropout_keys["expression_head"],
+        )
+
+    gradient, metrics = jax.grad(loss, has_aux=True)({k: state.parameters[k] for k in names})
+    for name in names:
+        state = apply_gradient(setup, state, name, gradient[name])
+    return state, metrics
 
 
 def update_expression_head(
@@ -170,15 +194,16 @@ def update_expression_discriminator(
 
 
 def update_critics(
-    setup: Setup, state: State, batch: Batch, first: FirstPass, adversarial_share: jax.Array
+    setup: Setup, state: State, batch: Batch, first: FirstPass
 ) -> tuple[State, Metrics]:
-    """Updates the critics of this training; the realism critic rests while it does not count."""
+    """Updates the critics of this training."""
     losses = {
         "realism_critic": lambda critic: realism_critic_loss(
             critic,
             batch.expression_image,
             first.generated,
             batch.expression_label,
+            other_labels(batch.expression_label, batch.position, critic.expressions.shape[0]),
             batch.weight,
             gradient_penalty=setup.objective.realism_gradient_penalty,
         ),
@@ -195,23 +220,9 @@ def update_critics(
             return losses[name](nnx.merge(definition, weights))
 
         gradient, reported = jax.grad(loss, has_aux=True)(_critics_of(state)[name])
-        learned = apply_gradient(setup, state, name, gradient)
-        if name == "realism_critic":
-            learned = _learned_where(adversarial_share > 0, name, learned, state)
-        state = learned
+        state = apply_gradient(setup, state, name, gradient)
         metrics |= reported
     return state, metrics
-
-
-def _learned_where(counts: jax.Array, name: str, learned: State, before: State) -> State:
-    """The state after a critic's update, or before it: its optimiser's moments rest too."""
-    choice = partial(jnp.where, counts)
-    chosen: dict[str, Any] = {
-        field: getattr(learned, field)
-        | {name: jax.tree.map(choice, getattr(learned, field)[name], getattr(before, field)[name])}
-        for field in ("critics", "optimizer_states")
-    }
-    return learned._replace(**chosen)
 
 
 def _critics_of(state: State) -> dict[str, Parameters]:
@@ -227,7 +238,6 @@ def update_generator(
     pull_back: Callable[[FirstPass], tuple[dict[str, Parameters]]],
     perceptual_target: jax.Array,
     label_gradient: jax.Array,
-    adversarial_share: jax.Array,
 ) -> tuple[State, Metrics]:
     """Updates decoder and both encoders (spec TDGAN 4, steps 9 to 12).
 
@@ -243,7 +253,6 @@ def update_generator(
         pull_back: Maps a gradient with respect to `first` to one of the generator's weights.
         perceptual_target: Feature of the real faces.
         label_gradient: Gradient of the head's loss with respect to `first.expression_feature`.
-        adversarial_share: Factor of the adversarial losses and of the realism critic's.
     """
     critics = Critics(
         **{
@@ -263,7 +272,6 @@ def update_generator(
             batch,
             randomness,
             critics=critics,
-            adversarial_share=adversarial_share,
         ),
         argnums=(0, 1),
         has_aux=True,
@@ -299,6 +307,9 @@ def train_step(
         face_image=to_unit_range(batch.face_image),
         expression_image=to_unit_range(batch.expression_image),
     )
+    if updates.classifier_alone:
+        state, metrics = update_classifier(setup, state, batch, randomness)
+        return state._replace(step=state.step + 1), average_over_devices(metrics, setup.axis_name)
     generator = {name: state.parameters[name] for name in GENERATOR}
     first, pull_back = jax.vjp(
         lambda weights: generate(setup.networks, weights, batch, randomness.noises[0]), generator
@@ -320,8 +331,7 @@ def train_step(
     if updates.expression_discriminator:
         state, reported = update_expression_discriminator(setup, state, batch, randomness)
         metrics |= reported
-    adversarial_share = jnp.where(state.step < setup.autoencoding_steps, 0.0, 1.0)
-    state, reported = update_critics(setup, state, batch, first, adversarial_share)
+    state, reported = update_critics(setup, state, batch, first)
     metrics |= reported
     if updates.generator:
         state, reported = update_generator(
@@ -333,7 +343,6 @@ def train_step(
             pull_back,
             jax.lax.stop_gradient(perceptual_target),
             label_gradient,
-            adversarial_share,
         )
         metrics |= reported
     return state._replace(step=state.step + 1), average_over_devices(metrics, setup.axis_name)
@@ -378,7 +387,7 @@ def sample_step(
     )
     generator = {name: parameters[name] for name in GENERATOR}
     first = generate(networks, generator, batch, noises[0])
-    face_again, expression_again = reconstruct(networks, generator, first, noises[1:])
+    face_again, expression_again = reconstruct(networks, generator, batch, first, noises[1:])
     images = (
         batch.face_image,
         batch.expression_image,

@@ -8,14 +8,14 @@ from flax import nnx
 
 from tdgan_jax.configuration import Config
 from tdgan_jax.errors import UsageError
-from tdgan_jax.families.family import Names, Training, set_configured_execution
+from tdgan_jax.families.family import Names, Stage, Training, set_configured_execution
 from tdgan_jax.families.tdgan.critics import (
     Critics,
     IdentityAdversary,
     RealismCritic,
     split_critics,
 )
-from tdgan_jax.families.tdgan.first_weights import with_classifier_weights
+from tdgan_jax.families.tdgan.first_weights import with_classifier_weights, with_expression_branch
 from tdgan_jax.families.tdgan.networks import TDGAN, make_tdgan, split_networks
 from tdgan_jax.families.tdgan.objective import Batch, Objective, draw_randomness
 from tdgan_jax.families.tdgan.step import (
@@ -28,7 +28,7 @@ from tdgan_jax.families.tdgan.step import (
     sample_step,
     train_step,
 )
-from tdgan_jax.networks.inception import ENCODER_STRIDE, scaled
+from tdgan_jax.networks.inception import ENCODER_STRIDE, make_encoder, scaled
 from tdgan_jax.steps.optimisers import adam_of_networks
 
 PERCEPTUAL_NETWORKS = ("face_discriminator", "face_encoder")
@@ -66,10 +66,14 @@ def configured_critics(
     realism = adversary = None
     if loss.realism_weight:
         realism = RealismCritic(
-            image_size_px=model.image_size_px,
-            image_channels=model.image_channels,
+            make_encoder(
+                image_channels=model.image_channels,
+                width_multiplier=model.width_multiplier,
+                num_blocks=model.num_inception_blocks,
+                rngs=rngs,
+            ),
+            feature_shape=feature_shape,
             num_expressions=num_expressions,
-            width=scaled(128, model.width_multiplier),
             rngs=rngs,
         )
     if loss.identity_confusion_weight:
@@ -86,9 +90,10 @@ def updates_due(config: Config, step: int, step_in_epoch: int, epoch: int = 0) -
         config: The configuration.
         step: Steps done before, over the whole run; decides about the warm-up.
         step_in_epoch: Steps done before in this epoch; decides about the gaps.
-        epoch: Not used.
+        epoch: Epochs done before; decides whether the classifier learns alone.
     """
-    del epoch
+    if epoch < config.training.classifier_epochs:
+        return Updates(False, False, False, classifier_alone=True)
     if step < config.training.discriminator_warmup_steps:
         return Updates(generator=False, face_discriminator=True, expression_discriminator=True)
     return Updates(
@@ -96,6 +101,29 @@ def updates_due(config: Config, step: int, step_in_epoch: int, epoch: int = 0) -
         face_discriminator=step_in_epoch % config.training.face_discriminator_gap == 0,
         expression_discriminator=step_in_epoch % config.training.expression_discriminator_gap == 0,
     )
+
+
+def classifier_stages(training: Config) -> tuple[Stage, ...]:
+    """The classifier alone and what follows it; none where it does not begin alone.
+
+    Raises:
+        UsageError: If nothing would follow.
+    """
+    alone = training.classifier_epochs
+    if not alone:
+        return ()
+    if alone >= training.epochs:
+        raise UsageError(
+            f"training.classifier_epochs is {alone}; it must be less than training.epochs, "
+            f"{training.epochs}"
+        )
+    return Stage("classifier", alone), Stage("adversarial", training.epochs - alone)
+
+
+def begin_adversarial_stage(state: State, stage: int, best: Any) -> State:
+    """Goes on from the best classifier, whose weights are also those of what judges expressions."""
+    del stage
+    return with_expression_branch(state, best["expression_encoder"], best["expression_head"])
 
 
 def tdgan_training(config: Config, names: Names) -> Training:
@@ -143,7 +171,6 @@ def tdgan_training(config: Config, names: Names) -> Training:
         objective,
         adam_of_networks(config.learning_rate.to_dict()),
         critics=critics,
-        autoencoding_steps=config.training.autoencoding_steps,
     )
     noise_shape = (feature_size, feature_size, config.model.noise_channels)
 
@@ -172,5 +199,7 @@ def tdgan_training(config: Config, names: Names) -> Training:
         sample_columns=SAMPLE_COLUMNS,
         sample_step=sample,
         shown_losses=("generator", "expression_head"),
+        stages=classifier_stages(config.training),
+        begin_stage=begin_adversarial_stage,
         with_given_weights=given and partial(with_classifier_weights, given, names.expressions),
     )

@@ -20,6 +20,8 @@ from tests.tiny_tdgan import random_parameters, tiny_config
                 "num_inception_blocks": 2,
                 "noise_channels": 0,
                 "num_residual_convolutions": 3,
+                "upsampling": "resize",
+                "decoder_sees_face": True,
             },
             4,
             2,
