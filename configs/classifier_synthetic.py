@@ -4,7 +4,8 @@
 
 Variants, each with the sizes and about the updates of TDGAN's variant of the same name: "" (250
 steps), "long" (2,008 steps), "ablations" (1,004 steps at 32x32 pixels, beside `tdgan_ablations`),
-"tiny" for tests. Not yet measured.
+"tiny" for tests. "judge" is a residual network for `benchmarks/disentanglement.py`: what judges
+generated faces must itself be right.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +14,7 @@ from tdgan_jax.configuration import unknown_variant
 from tdgan_jax.families.classifier.fields import like_tdgan_on_a_cpu, shrink_to_tiny
 from tdgan_jax.families.fields import new_config
 
-VARIANTS = ("long", "ablations", "tiny")
+VARIANTS = ("long", "ablations", "judge", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -39,6 +40,8 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "long":
         config.training.epochs = 8
         config.model.num_inception_blocks = 4
+    if variant == "judge":
+        become_a_judge(config)
     if variant == "ablations":
         config.model.image_size_px = 32
         config.model.width_multiplier = 1 / 8
@@ -46,3 +49,26 @@ def get_config(variant: str = "") -> ConfigDict:
         config.training.epochs = 4
         config.evaluation.yardsticks = False
     return config
+
+
+def become_a_judge(config: ConfigDict) -> None:
+    """A residual network with augmentations and a schedule, some minutes on two cores."""
+    config.data.augmentations = (
+        ConfigDict({"kind": "flip"}),
+        ConfigDict(
+            {"kind": "affine", "rotation_degrees": 8.0, "translation": 0.06, "scale": (0.9, 1.1)}
+        ),
+    )
+    config.model.encoder = "resnet"
+    config.model.resnet_depth = 18
+    config.model.resnet_width = 32
+    config.model.resnet_stem = "3x3"
+    config.training.epochs = 16
+    config.training.batch_size = 32
+    config.optimizer.kind = "adamw"
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.decays_vectors = False
+    config.schedule.kind = "one_cycle"
+    config.schedule.learning_rate = 3e-3
+    config.evaluation.selection = "last"
+    config.evaluation.yardsticks = False

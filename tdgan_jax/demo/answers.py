@@ -6,6 +6,7 @@ are named without their temporary folder.
 
 import collections
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tdgan_jax.inference.recognition import Recognised
     from tdgan_jax.inference.records import Row
 
+SECONDS_BETWEEN_COUNTS = 1.0
 _BATCH_SIZE = 32
 
 
@@ -92,8 +94,8 @@ def photograph_answer(path: str, model: "Model", detect: str, folder: Path) -> P
 
 def video_answer(
     path: str, model: "Model", detect: str, folder: Path, *, every: int
-) -> VideoAnswer:
-    """Recognises the faces of a video.
+) -> Iterator[int | VideoAnswer]:
+    """Recognises the faces of a video; whoever stops asking ends it and leaves no half of a file.
 
     Args:
         path: The uploaded file.
@@ -101,6 +103,9 @@ def video_answer(
         detect: `mtcnn`, or `none` for frames that are a face.
         folder: Where the answer goes.
         every: Frames whose number is a multiple of this are looked at.
+
+    Yields:
+        The number of frames looked at so far, about once a second; at last the answer.
 
     Raises:
         UserError: If the file is no video or cannot be read, or PyAV is missing.
@@ -115,17 +120,21 @@ def video_answer(
     answer = _new_folder(folder)
     annotated = answer / f"{Path(path).stem}_seen.mp4"
     results = []
+    told = time.monotonic()
     with video_writer(annotated, model.expression_names) as write:
         for result in _recognised(path, model, detect, every=every):
             write(result)
             # The frames themselves would fill the memory.
             results.append(result._replace(picture=result.picture._replace(image=None)))
+            if time.monotonic() - told > SECONDS_BETWEEN_COUNTS:
+                told = time.monotonic()
+                yield len(results)
         _refuse_unread(results)
     table = _written(results, model, answer / f"{Path(path).stem}.csv")
     records = [record for result in results for record in result.records]
     figure = draw_curves(records, model.expression_names)
     curves = _drawn(figure, answer / f"{Path(path).stem}_curves.png")
-    return VideoAnswer(_message_of(results), annotated, curves, table)
+    yield VideoAnswer(_message_of(results), annotated, curves, table)
 
 
 def transfer_answer(

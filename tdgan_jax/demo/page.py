@@ -4,7 +4,7 @@ Files are uploaded as they are and read by the readers of the commands, never by
 """
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,9 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
         with gr.Column(scale=2, min_width=280):
             file = gr.File(label="Video", elem_id="video", height=140)
             every = gr.Slider(1, 30, value=1, step=1, label="Look at every N-th frame")
-            start = gr.Button("Recognise", variant="primary", elem_id="video-start")
+            with gr.Row():
+                start = gr.Button("Recognise", variant="primary", elem_id="video-start")
+                stop = gr.Button("Stop", elem_id="video-stop")
         with gr.Column(scale=3, min_width=280):
             message = gr.HTML(elem_id="video-message", visible=False)
             annotated = gr.Video(
@@ -140,18 +142,30 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
     table = gr.HTML(elem_id="video-rows", visible=False)
     download = _download("Download the table (csv)")
 
-    def answer(path: str | None, name: str, detect: str, every: float) -> tuple[Any, ...]:
-        found = answers.video_answer(str(path), models[name], detect, folder, every=int(every))
-        return (
-            _message(found.message),
-            _shown(found.annotated),
-            _shown(found.curves),
-            _shown(table_html(found.table)),
-            _shown(found.table.file),
-        )
-
     outputs = [message, annotated, curves, table, download]
-    start.click(_answering(answer, 5), [file, model, faces, every], outputs, **_QUEUE)
+    nothing = tuple(_shown(None) for _ in outputs[1:])
+
+    def answer(path: str | None, name: str, detect: str, every: float) -> Iterator[tuple[Any, ...]]:
+        if path is None:
+            yield _message(""), *nothing
+            return
+        try:
+            for found in answers.video_answer(path, models[name], detect, folder, every=int(every)):
+                if isinstance(found, int):
+                    yield _message(f"{found:,} frames looked at"), *nothing
+                    continue
+                yield (
+                    _message(found.message),
+                    _shown(found.annotated),
+                    _shown(found.curves),
+                    _shown(table_html(found.table)),
+                    _shown(found.table.file),
+                )
+        except UserError as error:
+            yield _message(str(error)), *nothing
+
+    running = start.click(answer, [file, model, faces, every], outputs, **_QUEUE)
+    stop.click(lambda: _message("stopped"), None, message, cancels=[running], queue=False)
 
 
 def _add_generator(models: Mapping[str, Any], generators: list[str], folder: Path) -> None:

@@ -1,5 +1,7 @@
-"""What a training says at its end."""
+"""What a training says at its end, and where it cannot begin."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tdgan_jax.cli.train import folds_summary, summary
@@ -60,3 +62,12 @@ def test_so_do_those_of_a_cross_validation():
         "0.410 ± 0.050, pooled 0.400 (0.300 to 0.500, 95% over 10 subjects)"
     )
     assert warning.startswith("warning: classifier: 0.400 is no better than always answering")
+
+
+def test_launch_without_the_packages_says_what_to_install():
+    launch = Path(__file__).parent.parent.parent / "launch.py"
+    command = [sys.executable, "-E", "-S", launch, "--config", "x.py"]  # -S: nothing installed
+    ended = subprocess.run(command, cwd=launch.parent, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr.startswith("launch.py: ")
+    assert ended.stderr.endswith(" is not installed; first: python -m pip install .\n")

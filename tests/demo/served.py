@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 
 import numpy as np
 
@@ -10,10 +11,16 @@ from tdgan_jax.cli.main import main
 from tests.inference.fake_model import FakeModel
 
 
+def slow_affect(levels):
+    """As if the model were large."""
+    time.sleep(0.3)
+    return np.stack([levels, -levels], axis=1)
+
+
 def open_model(args):
     model = FakeModel()
     if args.model == "pretrained_tdgan":
-        model.affect = lambda levels: np.stack([levels, -levels], axis=1)
+        model.affect = slow_affect
     return model
 
 

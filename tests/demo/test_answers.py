@@ -76,7 +76,7 @@ def test_names_of_temporary_folders_are_in_no_message(uploaded, tmp_path, no_fac
 
 def test_a_video(tmp_path):
     clip = write_clip(tmp_path / "talk.mp4", [two_faces(number) for number in range(4)])
-    answer = video_answer(str(clip), knowing_affect(), "none", tmp_path, every=2)
+    *_, answer = video_answer(str(clip), knowing_affect(), "none", tmp_path, every=2)
     assert [row["frame"] for row in answer.table.rows] == [0, 2]
     assert answer.curves is not None and answer.curves.stat().st_size
     assert answer.annotated.stat().st_size and answer.message == ""
@@ -84,7 +84,7 @@ def test_a_video(tmp_path):
 
 def test_a_video_without_a_face_has_no_curves(tmp_path, no_faces):
     clip = write_clip(tmp_path / "talk.mp4", [two_faces(number) for number in range(2)])
-    answer = video_answer(str(clip), FakeModel(), "mtcnn", tmp_path, every=1)
+    *_, answer = video_answer(str(clip), FakeModel(), "mtcnn", tmp_path, every=1)
     assert (answer.curves, answer.message) == (None, "no face found")
 
 
@@ -92,13 +92,13 @@ def test_a_damaged_video_leaves_no_file(tmp_path):
     path = tmp_path / "talk.mp4"
     path.write_bytes(b"no video")
     with pytest.raises(UserError, match=r"^talk\.mp4: "):
-        video_answer(str(path), FakeModel(), "none", tmp_path, every=1)
+        list(video_answer(str(path), FakeModel(), "none", tmp_path, every=1))
     assert not list(tmp_path.glob("answer_*/*"))
 
 
 def test_pictures_and_videos_have_their_own_tabs(uploaded, tmp_path):
     with pytest.raises(UserError, match=r"^face\.png is no video; the names of videos end in "):
-        video_answer(uploaded, FakeModel(), "none", tmp_path, every=1)
+        list(video_answer(uploaded, FakeModel(), "none", tmp_path, every=1))
     with pytest.raises(UserError, match=r"^talk\.mp4 is a video; "):
         photograph_answer("uploads/talk.mp4", FakeModel(), "none", tmp_path)
 
@@ -148,3 +148,13 @@ def test_faces_stand_where_their_valence_and_arousal_are():
     assert points == [[0.75, -0.5], [-1.1, 0.25]]
     assert [text.get_text() for text in axes.texts] == ["0  bright", "1  dark"]
     assert draw_circumplex(faces[2:]) is None
+
+
+def test_a_video_that_nobody_waits_for_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tdgan_jax.demo.answers.SECONDS_BETWEEN_COUNTS", 0.0)
+    clip = write_clip(tmp_path / "clip.mp4", [two_faces(number) for number in range(70)])
+    answers = video_answer(str(clip), FakeModel(), "none", tmp_path, every=1)
+    counts = [next(answers) for _ in range(3)]
+    assert counts == [1, 2, 3]
+    answers.close()
+    assert not list(tmp_path.rglob("*_seen*"))

@@ -72,7 +72,12 @@ def browser():
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+            args=[
+                "--no-sandbox",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--use-fake-device-for-media-stream",  # a drawn webcam, allowed without asking
+                "--use-fake-ui-for-media-stream",
+            ],
         )
         yield chromium
         chromium.close()
@@ -202,6 +207,40 @@ def test_a_video_has_curves(opened, tmp_path):
     assert [row[1] for row in rows] == ["frame", "0", "1", "2"]
     page.locator("#video-curves img").wait_for()
     page.locator("#video-annotated video").wait_for()
+
+
+def test_a_long_video_can_be_stopped(demo, opened, tmp_path):
+    clip = write_clip(tmp_path / "long.mp4", [two_faces(number) for number in range(640)])
+    page = opened(DESK)
+    page.get_by_role("tab", name="Video").click()
+    take_whole_pictures(page)
+    page.get_by_label("Model").locator("visible=true").click()
+    page.get_by_role("option", name="pretrained_tdgan").locator("visible=true").click()  # slow
+    upload(page, "video", clip)
+    page.locator("#video-start").click()
+    message = page.locator("#video-message")
+    message.filter(has_text="frames looked at").wait_for()
+    page.locator("#video-stop").click()
+    message.filter(has_text="stopped").wait_for()
+    page.get_by_role("tab", name="Photograph").click()  # the machine is free again
+    take_whole_pictures(page)
+    drawn_face(12, "happiness", 64).save(tmp_path / "one.png")
+    upload(page, "photograph", tmp_path / "one.png")
+    assert len(rows_shown(page, "photograph-rows")) == 2
+    assert "stopped" in message.text_content()
+    assert not list(demo.temporary.rglob("long_seen*"))
+
+
+def test_the_webcam_takes_a_photograph(opened):
+    page = opened(DESK)
+    take_whole_pictures(page)
+    page.get_by_role("button", name="Webcam").first.click()
+    page.get_by_role("button", name="Click to Access Webcam").click()
+    shows = "[...document.querySelectorAll('video')].some(v => v.readyState === 4 && !v.paused)"
+    page.wait_for_function(shows)
+    page.get_by_label("capture photo").click()
+    (columns, row) = rows_shown(page, "photograph-rows")
+    assert row[columns.index("status")] == "ok"
 
 
 def test_a_generator_transfers_and_interpolates(opened, portrait, tmp_path):
