@@ -150,7 +150,7 @@ def trained_judge(args: argparse.Namespace) -> Path:
     """Trains the expression judge beside the measurements, or finds it finished."""
     folder = args.out / "expression_judge"
     _say(f"{folder}: training the expression judge")
-    overrides = [f"seed={JUDGE_SEED}", f"training.epochs={args.judge_epochs}"]
+    overrides = [f"seed={JUDGE_SEED}"]
     if args.data_dir:
         overrides.append(f"data.directory={args.data_dir}")
     train(load_config(args.judge_config, overrides), folder)
@@ -162,7 +162,7 @@ def stored_or_measured(
 ) -> dict[str, Any]:
     """A run's measurement, taken from its file if that was made with the same settings."""
     result = read_json(folder / RESULT_FILE)
-    judge = str(args.expression_judge or f"{args.judge_config}, {args.judge_epochs} epochs")
+    judge = str(args.expression_judge or args.judge_config)
     settings = {
         "format": FORMAT,
         "run": str(folder.absolute()),
@@ -215,11 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--judge-config",
-        default="configs/classifier_synthetic.py:long",
+        default="configs/classifier_synthetic.py:judge",
         metavar="FILE[:VARIANT]",
         help="what the expression judge is trained with, if no run of it is given",
     )
-    parser.add_argument("--judge-epochs", type=int, default=20, help="of that training")
     return parser
 
 

@@ -46,7 +46,7 @@ def make_twin(stored: StoredModel, threads: int) -> Transfer:
         )
         with torch.inference_mode():
             features = generator.enc_ER(expression), generator.enc_FR(face)
-            return generator.dec(*features, noise).permute(0, 2, 3, 1).numpy()
+            return generator.dec(*features, noise, face).permute(0, 2, 3, 1).numpy()
 
     return transfer
 

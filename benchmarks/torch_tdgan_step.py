@@ -159,7 +159,7 @@ class TorchTdganStep:
         expression_feature_of_face, expression_feature = self.generator.enc_ER(images).chunk(2)
         noise = None if noises is None else noises[0]
         return FirstPass(
-            self.generator.dec(expression_feature, face_feature, noise),
+            self.generator.dec(expression_feature, face_feature, noise, face_image),
             expression_feature,
             expression_feature_of_face,
             face_feature_of_expression,
@@ -224,6 +224,7 @@ class TorchTdganStep:
             torch.cat([first.expression_feature_of_face, expression_feature]),
             torch.cat([face_feature, first.face_feature_of_expression]),
             None if noises is None else torch.cat([noises[1], noises[2]]),
+            torch.cat([first.generated_image, expression_image]),
         )  # (2 batch, channels, size, size)
         again_face, again_expression = images.chunk(2)
         return {
@@ -264,6 +265,7 @@ def make_torch_step(
     num_expressions: int = 7,
     image_size_px: int = 128,
     width_multiplier: float = 1.0,
+    decoder_sees_face: bool = False,
 ) -> TorchTdganStep:
     """Makes gray-image networks in training mode, freshly initialised, with their optimisers.
 
@@ -272,13 +274,14 @@ def make_torch_step(
         num_expressions: C.
         image_size_px: Side of the images, a multiple of 16.
         width_multiplier: Scales the widths of all networks.
+        decoder_sees_face: See `Generator`.
 
     Raises:
         ValueError: If the images' side is not a positive multiple of 16.
     """
     sizes = {"image_size_px": image_size_px, "width_multiplier": width_multiplier}
     return TorchTdganStep(
-        Generator(num_expressions, **sizes),
+        Generator(num_expressions, decoder_sees_face=decoder_sees_face, **sizes),
         Discriminator(num_identities + 1, **sizes),
         Discriminator(num_expressions, **sizes),
     )

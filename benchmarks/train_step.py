@@ -41,28 +41,24 @@ Frequencies = Mapping[Hashable, float]  # of the patterns of updates; they sum t
 def pattern_frequencies(config: ConfigDict, training: Training) -> dict[Hashable, float]:
     """How often each pattern of updates occurs in a training; all the same steps are one."""
     counts: Counter[Hashable] = Counter()
-    if training.stages:
-        counts.update(training.updates_due(0, 0, epoch) for epoch in range(config.training.epochs))
-    else:
-        gaps = [
-            config.training.get(f"{name}_discriminator_gap", 1) for name in ("face", "expression")
-        ]
-        warmup = config.training.get("discriminator_warmup_steps", 0)
+    gaps = [config.training.get(f"{name}_discriminator_gap", 1) for name in ("face", "expression")]
+    warmup = config.training.get("discriminator_warmup_steps", 0)
+    for epoch in range(config.training.epochs if training.stages else 1):
         for step in range(math.lcm(*gaps)):
-            counts[training.updates_due(warmup + step, step, 0)] += 1
+            counts[training.updates_due(warmup + step, step, epoch)] += 1
     return {updates: count / counts.total() for updates, count in counts.items()}
 
 
 def one_pattern(frequencies: Frequencies, training: Training) -> dict[Hashable, float]:
     """The most frequent pattern alone; of a training in stages the last, which does most."""
-    if training.stages:
+    if training.stages and isinstance(next(iter(frequencies)), int):
         return {list(frequencies)[-1]: 1.0}
     return {max(frequencies, key=lambda updates: frequencies[updates]): 1.0}
 
 
 def pattern_name(updates: Any, training: Training) -> str:
     """What a pattern is called: the networks that it updates, or the stage; else `all`."""
-    if training.stages:
+    if isinstance(updates, int):
         return training.stages[updates].name
     if not updates:
         return "all"

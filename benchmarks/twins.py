@@ -61,6 +61,8 @@ def _check_tdgan(config: ConfigDict) -> None:
     for field in BEYOND_THE_PAPER:
         if config.loss[field]:
             raise UsageError(f"--torch: loss.{field} is not 0; the torch twin does not know it")
+    if config.training.classifier_epochs:
+        raise UsageError("--torch: the torch twin has no training.classifier_epochs; set it to 0")
     if resting := [name for name, rate in config.learning_rate.items() if not rate]:
         raise UsageError(f"--torch: learning_rate.{resting[0]} is 0; the torch twin trains it")
 

@@ -4,8 +4,8 @@
 
 Variants, each with the sizes and about the updates of TDGAN's variant of the same name: "" (250
 steps), "long" (2,008 steps), "ablations" (1,004 steps at 32x32 pixels, beside `tdgan_ablations`),
-"tiny" for tests. "judge" is a residual network for `benchmarks/disentanglement.py`: what judges
-generated faces must itself be right.
+"tiny" for tests. "judge" is a residual network with augmentations for
+`benchmarks/disentanglement.py`: what judges generated faces must itself be right.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +41,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.training.epochs = 8
         config.model.num_inception_blocks = 4
     if variant == "judge":
-        become_a_judge(config)
+        use_augmented_resnet(config)
     if variant == "ablations":
         config.model.image_size_px = 32
         config.model.width_multiplier = 1 / 8
@@ -51,7 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
     return config
 
 
-def become_a_judge(config: ConfigDict) -> None:
+def use_augmented_resnet(config: ConfigDict) -> None:
     """A residual network with augmentations and a schedule, some minutes on two cores."""
     config.data.augmentations = (
         ConfigDict({"kind": "flip"}),

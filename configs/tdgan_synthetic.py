@@ -53,9 +53,6 @@ def get_config(variant: str = "") -> ConfigDict:
         config.training.classifier_epochs = 6
         config.training.epochs = 34
         config.log.samples_every_steps = 252
-        # More people than the faces' own split has.
-        config.data.faces.follow_folds = True
-        config.data.faces.split = ""
         draw_visible_expressions(config)
     elif variant != "long_released":
         # Discriminators that know nothing teach the generator nothing: update them at every step.

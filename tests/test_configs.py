@@ -29,11 +29,11 @@ FILES = {
 ABLATIONS = runpy.run_path(str(FILES["tdgan_ablations"]))
 VARIANTS = {
     "tdgan_ablations": ("", *ABLATIONS["VARIANTS"]),
-    "tdgan_synthetic": ("", "tiny", "long", "long_released"),
+    "tdgan_synthetic": ("", "tiny", "long", "long_released", "visible"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released", "around_a_classifier"),
     "classifier_fer2013": ("", "tiny", "cpu"),
     "recogniser_ferplus": ("", "tiny", "votes", "labels"),
-    "classifier_synthetic": ("", "tiny", "long", "ablations"),
+    "classifier_synthetic": ("", "tiny", "long", "ablations", "judge"),
     "emotion_gcn_synthetic": ("", "multi_task", "single_task", "random_vectors", "tiny"),
     "emotion_gcn_affectnet": (
         *("", "multi_task", "single_task", "tiny"),

@@ -74,11 +74,11 @@ def _check_following_faces(data: Any) -> None:
     if not same:
         raise UsageError(
             "data.faces.follow_folds is for faces and expressions of the same dataset and "
-            "builder_config; other faces have no folds to follow"
+            "builder_config: it takes the images of the people who train"
         )
     if faces.split:
         raise UsageError(
-            f"data.faces.follow_folds takes the training folds: data.faces.split must be empty, "
+            f"data.faces.follow_folds takes the training people: data.faces.split must be empty, "
             f"got {faces.split!r}"
         )
 

@@ -7,7 +7,7 @@ are named without their temporary folder.
 import collections
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,8 +94,8 @@ def photograph_answer(path: str, model: "Model", detect: str, folder: Path) -> P
 
 def video_answer(
     path: str, model: "Model", detect: str, folder: Path, *, every: int
-) -> Iterator[int | VideoAnswer]:
-    """Recognises the faces of a video; whoever stops asking ends it and leaves no half of a file.
+) -> Generator[int | VideoAnswer]:
+    """Recognises the faces of a video; closing the generator stops it and leaves no partial file.
 
     Args:
         path: The uploaded file.

@@ -5,6 +5,7 @@ Files are uploaded as they are and read by the readers of the commands, never by
 
 import html
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
             every = gr.Slider(1, 30, value=1, step=1, label="Look at every N-th frame")
             with gr.Row():
                 start = gr.Button("Recognise", variant="primary", elem_id="video-start")
-                stop = gr.Button("Stop", elem_id="video-stop")
+                stop = gr.Button("Stop", elem_id="video-stop", interactive=False)
         with gr.Column(scale=3, min_width=280):
             message = gr.HTML(elem_id="video-message", visible=False)
             annotated = gr.Video(
@@ -142,17 +143,13 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
     table = gr.HTML(elem_id="video-rows", visible=False)
     download = _download("Download the table (csv)")
 
-    outputs = [message, annotated, curves, table, download]
-    nothing = tuple(_shown(None) for _ in outputs[1:])
-
     def answer(path: str | None, name: str, detect: str, every: float) -> Iterator[tuple[Any, ...]]:
-        if path is None:
-            yield _message(""), *nothing
-            return
-        try:
-            for found in answers.video_answer(path, models[name], detect, folder, every=int(every)):
+        looking = answers.video_answer(str(path), models[name], detect, folder, every=int(every))
+        with closing(looking):
+            for found in looking:
                 if isinstance(found, int):
-                    yield _message(f"{found:,} frames looked at"), *nothing
+                    count = _message(f"{found:,} frames looked at")
+                    yield (count, *(_shown(None) for _ in range(4)), gr.update(interactive=True))
                     continue
                 yield (
                     _message(found.message),
@@ -160,12 +157,19 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
                     _shown(found.curves),
                     _shown(table_html(found.table)),
                     _shown(found.table.file),
+                    gr.update(interactive=False),
                 )
-        except UserError as error:
-            yield _message(str(error)), *nothing
 
-    running = start.click(answer, [file, model, faces, every], outputs, **_QUEUE)
-    stop.click(lambda: _message("stopped"), None, message, cancels=[running], queue=False)
+    outputs = [message, annotated, curves, table, download, stop]
+    action = _answering(answer, 5, more=(gr.update(interactive=False),))
+    running = start.click(action, [file, model, faces, every], outputs, **_QUEUE)
+    stop.click(
+        lambda: (_message("stopped"), gr.update(interactive=False)),
+        None,
+        [message, stop],
+        cancels=[running],
+        queue=False,
+    )
 
 
 def _add_generator(models: Mapping[str, Any], generators: list[str], folder: Path) -> None:
@@ -211,18 +215,34 @@ def _add_choices(names: list[str]) -> tuple[gr.Dropdown, gr.Radio]:
 
 
 def _answering(
-    answer: Callable[..., tuple[Any, ...]], num_outputs: int, *, may_be_empty: bool = False
-) -> Callable[..., Any]:
-    """What a user does wrong becomes the message, and everything else is cleared."""
+    answer: Callable[..., Any],
+    num_outputs: int,
+    *,
+    may_be_empty: bool = False,
+    more: tuple[Any, ...] = (),
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """What a user does wrong becomes the message, and everything else is cleared.
 
-    def action(source: Any, *given: Any) -> tuple[Any, ...]:
-        nothing = tuple(_shown(None) for _ in range(num_outputs - 1))
+    Args:
+        answer: Returns the values of the outputs, or yields them several times.
+        num_outputs: The message and what is hidden while it has no value.
+        may_be_empty: Whether `answer` is asked without a file too.
+        more: Values of further outputs where there is no answer.
+    """
+
+    def action(source: Any, *given: Any) -> Iterator[tuple[Any, ...]]:
+        nothing = (*(_shown(None) for _ in range(num_outputs - 1)), *more)
         if source is None and not may_be_empty:
-            return (_message(""), *nothing)
+            yield (_message(""), *nothing)
+            return
         try:
-            return answer(source, *given)
+            found = answer(source, *given)
+            if isinstance(found, tuple):
+                yield found
+            else:
+                yield from found
         except UserError as error:
-            return (_message(str(error)), *nothing)
+            yield (_message(str(error)), *nothing)
 
     return action
 

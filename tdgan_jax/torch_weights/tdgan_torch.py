@@ -306,6 +306,7 @@ class Decoder(nn.Module):
             levels.append(nn.functional.avg_pool2d(levels[-1], 2))
         for layer in (self.us1, self.us2, self.us3, self.us4, self.us5[0]):
             x = layer(torch.cat([x, levels.pop()], dim=1))
+        # Clipped to [0.02, 0.98], so that the logits are finite.
         return torch.sigmoid(x + torch.logit(face_image, eps=0.02))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_inputs import names_of, random_batch
-from benchmarks.train_step import main, make_twins, one_pattern, pattern_frequencies
+from benchmarks.train_step import main, make_twins, one_pattern, pattern_frequencies, pattern_name
 from benchmarks.twins import make_twin_step
 from tdgan_jax.configuration import load_config
 from tdgan_jax.errors import UserError
@@ -69,6 +69,17 @@ def test_stages_count_by_their_epochs():
     frequencies = pattern_frequencies(config, training)
     assert frequencies == {0: 0.6, 1: 0.2, 2: 0.2}
     assert one_pattern(frequencies, training) == {2: 1.0}
+
+
+def test_a_stage_of_the_classifier_is_a_pattern_of_its_own():
+    overrides = ["training.epochs=4", "training.classifier_epochs=1"]
+    config = load_config(str(ROOT / "configs/tdgan_synthetic.py:tiny"), overrides)
+    training = make_training(config, names_of(config))
+    frequencies = pattern_frequencies(config, training)
+    named = {pattern_name(updates, training): part for updates, part in frequencies.items()}
+    both = "generator+face_discriminator+expression_discriminator"
+    assert named == {"classifier_alone": 0.25, both: 0.375, "generator": 0.375}
+    assert len(one_pattern(frequencies, training)) == 1
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_a_long_video_can_be_stopped(demo, opened, tmp_path):
     upload(page, "photograph", tmp_path / "one.png")
     assert len(rows_shown(page, "photograph-rows")) == 2
     assert "stopped" in message.text_content()
-    assert not list(demo.temporary.rglob("long_seen*"))
+    assert not list(demo.temporary.rglob("*long_seen*"))
 
 
 def test_the_webcam_takes_a_photograph(opened):

@@ -72,11 +72,20 @@ def operand_types(jaxpr, name: str) -> set[str]:
     return {str(operand.aval.dtype) for op in found for operand in op.invars}
 
 
+CRITICS = ("loss.realism_weight=1", "loss.identity_confusion_weight=1")
+
+
 @pytest.mark.parametrize(
-    "config_name", ["tdgan_synthetic", "classifier_synthetic", "ifgan_synthetic"]
+    ("config_name", "overrides"),
+    [
+        ("tdgan_synthetic", ()),
+        ("tdgan_synthetic", (*CRITICS, "model.decoder_sees_face=true")),
+        ("classifier_synthetic", ()),
+        ("ifgan_synthetic", ()),
+    ],
 )
-def test_convolutions_are_bfloat16_and_what_is_kept_is_float32(config_name):
-    jaxpr, state, (after, metrics) = traced_step(config_name, "precision=bfloat16")
+def test_convolutions_are_bfloat16_and_what_is_kept_is_float32(config_name, overrides):
+    jaxpr, state, (after, metrics) = traced_step(config_name, "precision=bfloat16", *overrides)
     assert operand_types(jaxpr, "conv_general_dilated") == {"bfloat16"}
     assert "bfloat16" in operand_types(jaxpr, "dot_general")
     assert jax.tree.map(lambda leaf: leaf.dtype, after) == jax.tree.map(lambda x: x.dtype, state)

@@ -69,6 +69,15 @@ def test_faces_of_held_out_people_are_refused(folded, split, part):
         load_training_data(leaking)
 
 
+def test_without_folds_the_faces_are_those_of_the_people_who_train(folded):
+    splits = ["data.expressions.train_split=fold_0+fold_2", "data.expressions.test_split=fold_1"]
+    data = load_training_data(folded("data.num_folds=0", "data.fold=-1", *splits))
+    assert data.subjects["test"] == PEOPLE["fold_1"]
+    (validating,) = data.subjects["validation"]
+    assert sorted([*data.subjects["training"], validating]) == ["p0", "p1", "p4", "p5"]
+    assert list(data.identity_names) == data.subjects["training"]
+
+
 def test_faces_of_other_people_of_the_same_dataset_are_fine():
     def people(*names: str):
         return examples(len(names), 2)._replace(groups=np.array(names))

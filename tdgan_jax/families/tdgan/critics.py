@@ -54,7 +54,7 @@ class RealismCritic(nnx.Module):
         self.expressions = nnx.Param(init(rngs.params(), (num_expressions, *feature_shape)))
 
     def __call__(self, image: jax.Array, expression_label: jax.Array) -> jax.Array:
-        """Judges images `[N, S, S, channels]` with labels `[N]`; logits `[N, h, w]` of "real"."""
+        """Judges images `[N, S, S, channels]` in [0, 1] with labels `[N]`: logits `[N, h, w]`."""
         feature = self.encoder(image)  # [N, h, w, F]
         of_label = self.expressions[...][expression_label]  # [N, h, w, F]
         score = self.score(feature)[..., 0] + (feature * of_label).sum(axis=-1)
@@ -152,7 +152,18 @@ def realism_critic_loss(
 
 
 def other_labels(label: jax.Array, position: jax.Array, num_classes: int) -> jax.Array:
-    """Labels `[N]` that differ from the given ones; by how much follows from the position."""
+    """Labels that differ from the given ones.
+
+    By how much follows from the row of the batch: it is the same on any number of devices.
+
+    Args:
+        label: int32 `[N]`.
+        position: int32 `[N]`, index in the global batch.
+        num_classes: At least 2.
+
+    Returns:
+        int32 `[N]`.
+    """
     return (label + 1 + position % (num_classes - 1)) % num_classes
 
 

@@ -102,5 +102,5 @@ TDGAN = Family(
         "expression_head": "Expression module",
         "expression_module": "Expression module",
     },
-    retired=RETIRED,
+    retired=(*RETIRED, "training.autoencoding_steps", "loss.own_reconstruction_weight"),
 )

@@ -70,7 +70,7 @@ def faces_on_disk(config: Config, validation: Examples | None = None) -> Example
     Args:
         config: A configuration with a face branch.
         validation: Examples that choose the model, whose people are left out where the faces are
-            of the training folds.
+            those of the people who train.
 
     Raises:
         UserError: If the dataset is not prepared or has no identities.
@@ -110,6 +110,6 @@ def check_faces_apart(faces: Examples, validation: Examples | None, test: Exampl
         if shared:
             raise UserError(
                 f"subject {min(shared)} of the {part} part is among the faces that the face branch "
-                "learns from; give another data.faces.split or dataset, or with folds "
+                "learns from; give another data.faces.split or dataset, or "
                 "data.faces.follow_folds=true and an empty data.faces.split"
             )

@@ -68,7 +68,8 @@ def tdgan_config() -> Config:
     config.data.faces.dataset = ""
     config.data.faces.builder_config = ""  # "": the dataset's first one
     config.data.faces.split = "train"
-    # True: the faces are those of the training folds of the expressions' dataset; split is "".
+    # True: the faces are all images of the people who train the expression branch (the training
+    # split or folds without those who validate); split is "".
     config.data.faces.follow_folds = False
     config.data.faces.num_identities = 0  # the first so many people; 0: all of them
     config.data.expressions = ConfigDict()
@@ -179,18 +180,19 @@ def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
 def draw_visible_expressions(config: Config) -> None:
     """Settings beyond the paper for expressions that a person sees on the generated face.
 
-    A decoder that changes the face image instead of drawing a new one, a critic that sees generated
-    images with their expressions, a discriminator that judges half of its images coarsely, and
-    a classifier that has learned before anything is drawn for it.
+    The table of docs/tdgan.md has each of them with its source.
     """
     learn_from_labels(config, discriminator_gap=1)
+    config.data.faces.follow_folds = True  # the critic must not tell people instead of expressions
+    config.data.faces.split = ""
     config.model.upsampling = "resize"
     config.model.decoder_norm = "pixel"
     config.model.decoder_sees_face = True
     config.model.noise_channels = 0
     config.data.pairing = "random"
+    # Who it is stands in the face image: this discriminator serves the perceptual loss alone.
     config.training.face_discriminator_gap = 5
-    config.loss.adversarial_face_weight = 0.0  # who it is stands in the face image
+    config.loss.adversarial_face_weight = 0.0
     config.loss.adversarial_expression_weight = 0.5
     config.loss.realism_weight = 1.0
     config.loss.realism_gradient_penalty = 0.02

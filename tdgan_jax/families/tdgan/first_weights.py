@@ -79,12 +79,17 @@ def with_classifier_weights(
 
 
 def with_expression_branch(state: Any, encoder: Any, head: Any) -> Any:
-    """A state whose expression branch is a classifier's, and whatever judges expressions too.
+    """A state whose expression branch is a classifier's.
+
+    The expression discriminator and the realism critic's encoder get copies of the same weights.
 
     Args:
         state: A state of the training, on the host.
         encoder: Parameters of the expression encoder.
         head: Parameters of the expression head.
+
+    Returns:
+        The state; no buffer stands in it twice.
     """
     copy = partial(jax.tree.map, np.copy)  # the step donates every buffer once
     taken = dict(zip(NETWORKS, (encoder, head), strict=True))

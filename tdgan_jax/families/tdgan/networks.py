@@ -38,7 +38,7 @@ from tdgan_jax.steps.state import split
 DECODER_NORM_EPSILON = 1e-5
 UPSAMPLINGS = ("transposed", "resize")
 DECODER_NORMS = ("instance", "pixel")
-DARKEST = 0.02  # gray of a face image below which a decoder that changes it does not look
+LOGIT_MARGIN = 0.02  # a face image is clipped to [margin, 1 - margin]: its logits are finite
 
 
 class TransposedConvolution(nnx.Module):
@@ -193,41 +193,51 @@ class Decoder(nnx.Module):
         Raises:
             ValueError: If the face image that it changes is missing.
         """
-        changed = face_image if self.sees_face else None
-        if self.sees_face and changed is None:
-            raise ValueError("this decoder changes a face image; give face_image")
-        seen = [] if changed is None else image_pyramid(changed, len(self.upsamplings))
+        faces: list[jax.Array | None] = [None] * (len(self.upsamplings) + 1)
+        start: jax.Array | float = 0.0  # of the image's logits
+        if self.sees_face:
+            if face_image is None:
+                raise ValueError("this decoder changes a face image; give face_image")
+            faces = [*image_pyramid(face_image, len(self.upsamplings))]
+            start = logits_of_image(face_image)
         parts = [expression_feature, face_feature]
         if noise is not None:
             parts.append(noise)
         x = nnx.relu(self.embedding(jnp.concatenate(parts, axis=-1)))  # [N, S/16, S/16, 128]
         for conv in self.residual_convolutions:
             x = x + nnx.relu(conv(x))
-        for i, upsampling in enumerate(self.upsamplings):
-            x = upsampling(beside(x, seen, i))  # [N, S/8, S/8, 512] ... [N, S, S, 64]
-        x = self.to_image(beside(x, seen, -1))  # [N, S, S, image_channels]
+        for upsampling, face in zip(self.upsamplings, faces[:-1], strict=True):
+            x = upsampling(with_face(x, face))  # [N, S/8, S/8, 512] ... [N, S, S, 64]
+        x = self.to_image(with_face(x, faces[-1]))  # [N, S, S, image_channels]
         # Images are float32 in every precision: eight bits of them would be seen.
-        x = x.astype(jnp.float32)
-        return nnx.sigmoid(x if changed is None else x + logits_of_image(changed))
+        return nnx.sigmoid(start + x.astype(jnp.float32))
 
 
 def image_pyramid(image: jax.Array, num_halvings: int) -> list[jax.Array]:
-    """An image `[N, S, S, C]` in [0, 1] at S/2^num_halvings, ..., S/2 and S pixels, less 1/2."""
+    """Images at several resolutions, the smallest first.
+
+    Args:
+        image: `[N, S, S, C]` in [0, 1].
+        num_halvings: H.
+
+    Returns:
+        H + 1 arrays in [-1/2, 1/2], of S/2^H, ..., S/2 and S pixels.
+    """
     levels = [image - 0.5]
     for _ in range(num_halvings):
         levels.append(average_pool_2x2(levels[-1]))
     return levels[::-1]
 
 
-def beside(x: jax.Array, seen: Sequence[jax.Array], level: int) -> jax.Array:
-    """Appends the channels of one level of a pyramid, if there is one."""
-    return jnp.concatenate([x, seen[level].astype(x.dtype)], axis=-1) if seen else x
+def with_face(x: jax.Array, face: jax.Array | None) -> jax.Array:
+    """Features `[N, h, w, C]` and, where there is one, the face of their size as more channels."""
+    return x if face is None else jnp.concatenate([x, face.astype(x.dtype)], axis=-1)
 
 
 def logits_of_image(image: jax.Array) -> jax.Array:
-    """What the logistic function maps to the image, whose grays are kept off 0 and 1."""
-    kept = jnp.clip(image, DARKEST, 1 - DARKEST)
-    return jnp.log(kept) - jnp.log1p(-kept)
+    """The inverse of the logistic function of images in [0, 1], at most 3.9 from 0."""
+    clipped = jnp.clip(image, LOGIT_MARGIN, 1 - LOGIT_MARGIN)
+    return jnp.log(clipped) - jnp.log1p(-clipped)
 
 
 class Judgement(NamedTuple):

@@ -107,7 +107,7 @@ def classifier_stages(training: Config) -> tuple[Stage, ...]:
     """The classifier alone and what follows it; none where it does not begin alone.
 
     Raises:
-        UsageError: If nothing would follow.
+        UsageError: If nothing would follow, or the first steps were those of something else too.
     """
     alone = training.classifier_epochs
     if not alone:
@@ -117,13 +117,32 @@ def classifier_stages(training: Config) -> tuple[Stage, ...]:
             f"training.classifier_epochs is {alone}; it must be less than training.epochs, "
             f"{training.epochs}"
         )
+    if training.discriminator_warmup_steps:
+        raise UsageError(
+            "training.discriminator_warmup_steps are the first of all steps, which here are the "
+            "classifier's; set it or training.classifier_epochs to 0"
+        )
     return Stage("classifier", alone), Stage("adversarial", training.epochs - alone)
 
 
-def begin_adversarial_stage(state: State, stage: int, best: Any) -> State:
-    """Goes on from the best classifier, whose weights are also those of what judges expressions."""
+def begin_adversarial_stage(setup: Setup, state: State, stage: int, best: Any) -> State:
+    """Goes on from the best classifier, with optimisers that remember nothing.
+
+    Args:
+        setup: Optimisers and definitions.
+        state: The state at the end of the classifier's stage, on the host.
+        stage: Not used.
+        best: The parameters of the stage's best epoch.
+
+    Returns:
+        The state in which the expression branch, the expression discriminator and the realism
+        critic's encoder have the classifier's weights.
+    """
     del stage
-    return with_expression_branch(state, best["expression_encoder"], best["expression_head"])
+    branch = (best["expression_encoder"], best["expression_head"])
+    begun = with_expression_branch(state, *branch)
+    fresh = begin_state(setup, begun.parameters, getattr(begun, "critics", {}))
+    return begun._replace(optimizer_states=jax.device_get(fresh.optimizer_states))
 
 
 def tdgan_training(config: Config, names: Names) -> Training:
@@ -165,7 +184,9 @@ def tdgan_training(config: Config, names: Names) -> Training:
         num_identities=len(names.identities),
         num_expressions=len(names.expressions),
     )
-    critics, _ = split_critics(nnx.eval_shape(lambda: make_critics(rngs=nnx.Rngs(0))))
+    critic_shapes = nnx.eval_shape(lambda: make_critics(rngs=nnx.Rngs(0)))
+    set_configured_execution(config, critic_shapes)
+    critics, _ = split_critics(critic_shapes)
     setup = Setup(
         trained,
         objective,
@@ -200,6 +221,6 @@ def tdgan_training(config: Config, names: Names) -> Training:
         sample_step=sample,
         shown_losses=("generator", "expression_head"),
         stages=classifier_stages(config.training),
-        begin_stage=begin_adversarial_stage,
+        begin_stage=partial(begin_adversarial_stage, setup),
         with_given_weights=given and partial(with_classifier_weights, given, names.expressions),
     )

@@ -240,12 +240,26 @@ def test_the_classifier_learns_alone_and_then_gives_its_weights_to_what_judges(r
         assert_same(taken, encoder)
     assert_same(judge["head"], head)
     assert_same(begun.critics["realism_critic"]["encoder"], encoder)
+    assert not begun.optimizer_states["expression_head"][0].count
+    # The step gives every buffer away once: none may stand in two networks.
+    buffers = [leaf.ctypes.data for leaf in jax.tree.leaves((begun.parameters, begun.critics))]
+    assert len(set(buffers)) == len(buffers)
     assert_same(begun.critics["realism_critic"]["score"], before.critics["realism_critic"]["score"])
 
 
-def test_a_classifier_alone_to_the_end_is_refused(drawn_datasets, tmp_path):
-    config = tiny_config("tdgan_synthetic", drawn_datasets, "training.classifier_epochs=2")
-    with pytest.raises(UsageError, match="must be less than training.epochs, 2"):
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["training.classifier_epochs=2"], "must be less than training.epochs, 2"),
+        (
+            ["training.classifier_epochs=1", "training.discriminator_warmup_steps=3"],
+            "set it or training.classifier_epochs to 0",
+        ),
+    ],
+)
+def test_stages_that_leave_nothing_are_refused(overrides, words, drawn_datasets, tmp_path):
+    config = tiny_config("tdgan_synthetic", drawn_datasets, *overrides)
+    with pytest.raises(UsageError, match=words):
         open_run(config, tmp_path / "run")
 
 
@@ -256,6 +270,7 @@ def test_a_stopped_run_ends_the_same(run, tmp_path):
 
 def test_one_device_computes_what_four_do(run):
     assert_devices_agree(run, ALL, rtol=1e-2)
+    assert_devices_agree(run, ALONE, rtol=1e-2)
     # Adam's first steps hide the size of a gradient; its mean does not.
     four = make_program(run.config, make_mesh(jax.devices()[:4]), run.data.names)
     batch, means = next(run.data.feed.batches(0)), []

@@ -246,7 +246,12 @@ def unbatched_generator_loss(training, batch, noises):
     )
 
 
-def test_shared_passes_equal_separate_ones(tiny_training, tiny_batch):
+@pytest.mark.parametrize("decoder_sees_face", [False, True])
+def test_shared_passes_equal_separate_ones(tiny_batch, decoder_sees_face):
+    torch.manual_seed(0)
+    tiny_training = make_torch_step(
+        4, 3, image_size_px=64, width_multiplier=0.125, decoder_sees_face=decoder_sees_face
+    )
     tiny_training.train(False)
     noises = list(torch.rand(3, 2, 256, 4, 4))
     loss = unbatched_generator_loss(tiny_training, tiny_batch, noises)
