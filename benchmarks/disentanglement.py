@@ -91,7 +91,13 @@ def measure(
     transfer = None
     if judging is not None:
         _say(f"{folder}: judging the generator")
-        quality = transfer_quality(tdgan_jax.load(folder).transfer, judging.grid, judging.judges)
+        model: Any = tdgan_jax.load(folder)
+        quality = transfer_quality(
+            model.transfer,
+            judging.grid,
+            judging.judges,
+            own_judge=lambda images: model.expression_discriminator_logits(images).argmax(axis=1),
+        )
         transfer = {"generator": quality} | judging.figures
     recogniser = run.program.training.recognisers[0]
     return {

@@ -84,18 +84,19 @@ def probe_table(groups: Mapping[str, Sequence[Measurement]]) -> str:
 
 def transfer_table(groups: Mapping[str, Sequence[Measurement]]) -> str:
     """One row a generator, the trivial ones too, and what the judges reach on real images."""
-    header = ["configuration", "generator", *map(_spoken, SHARES), *map(_spoken, ERRORS)]
+    columns = (*SHARES, *ERRORS, "expression_right_by_own")
+    header = ["configuration", "generator", *map(_spoken, columns)]
     rows = []
     for name, seeds in groups.items():
         if not seeds:
             continue
         for generator in ("generator", "copy_face", "copy_expression"):
             of_it = [seed["transfer"][generator] for seed in seeds]
-            cells = [spread(judged[key] for judged in of_it) for key in (*SHARES, *ERRORS)]
+            cells = [spread(judged.get(key) for judged in of_it) for key in columns]
             rows.append([name, _spoken(generator), *cells])
         judges = [seed["transfer"]["judge_accuracy"] for seed in seeds]
         right = [spread(judge[label] for judge in judges) for label in ("expression", "identity")]
-        rows.append([name, "(judges on real images)", *right, "", "", ""])
+        rows.append([name, "(judges on real images)", *right, "", "", "", ""])
     return _table(header, rows)
 
 

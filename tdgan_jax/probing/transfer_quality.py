@@ -100,25 +100,30 @@ def copy_expression(faces: np.ndarray, expressions: np.ndarray) -> np.ndarray:
     return expressions
 
 
-def transfer_quality(transfer: Transfer, grid: TransferGrid, judges: Judges) -> dict[str, Any]:
+def transfer_quality(
+    transfer: Transfer, grid: TransferGrid, judges: Judges, *, own_judge: Judge | None = None
+) -> dict[str, Any]:
     """Judges a generator on all pairs of a grid.
 
     Args:
         transfer: `(faces, expression images) -> generated faces`.
         grid: Faces and expression images.
         judges: Classifiers of expression and identity.
+        own_judge: The classifier of expressions that the generator was trained with.
 
     Returns:
         `num_pairs`; `expression_right`, `identity_right` and `both_right`: shares of the pairs,
         each with `..._interval`, bootstrapped over the people of the faces;
         `face_reconstruction_error` and `expression_reconstruction_error`: mean absolute errors of
-        the passes that must give the face and the expression image back (spec TDGAN 3, Eq. 7).
+        the passes that must give the face and the expression image back (spec TDGAN 3, Eq. 7);
+        with an own judge `expression_right_by_own`: what it accepts beyond `expression_right` is
+        drawn for it alone.
     """
     faces, expressions = grid_pairs(grid)
     parts = []
     for start in range(0, len(faces), PAIRS_AT_A_TIME):
         rows = slice(start, start + PAIRS_AT_A_TIME)
-        parts.append(_judged(transfer, grid, judges, faces[rows], expressions[rows]))
+        parts.append(_judged(transfer, grid, judges, own_judge, faces[rows], expressions[rows]))
     judged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     result: dict[str, Any] = {"num_pairs": len(faces)}
     shares = {
@@ -129,8 +134,7 @@ def transfer_quality(transfer: Transfer, grid: TransferGrid, judges: Judges) -> 
     for name, right in shares.items():
         result[name] = float(right.mean())
         result[f"{name}_interval"] = accuracy_interval(right, grid.identities[faces])
-    for name in ("face_reconstruction_error", "expression_reconstruction_error"):
-        result[name] = float(judged[name].mean())
+    result |= {name: float(of.mean()) for name, of in judged.items() if name not in shares}
     return result
 
 
@@ -138,6 +142,7 @@ def _judged(
     transfer: Transfer,
     grid: TransferGrid,
     judges: Judges,
+    own_judge: Judge | None,
     faces: np.ndarray,
     expressions: np.ndarray,
 ) -> Mapping[str, np.ndarray]:
@@ -145,8 +150,10 @@ def _judged(
     generated = transfer(face_images, expression_images)
     face_again = transfer(generated, face_images)
     expression_again = transfer(expression_images, generated)
-    return {
-        "expression_right": judges.expression(generated) == grid.expressions[expressions],
+    wanted = grid.expressions[expressions]
+    accepted = {} if own_judge is None else {"expression_right_by_own": own_judge(generated)}
+    return {name: answer == wanted for name, answer in accepted.items()} | {
+        "expression_right": judges.expression(generated) == wanted,
         "identity_right": judges.identity(generated) == grid.identities[faces],
         "face_reconstruction_error": _absolute_error(face_again, face_images),
         "expression_reconstruction_error": _absolute_error(expression_again, expression_images),

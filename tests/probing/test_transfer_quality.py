@@ -137,3 +137,14 @@ def test_a_grid_needs_two_people_with_every_expression():
     incomplete = examples.select(np.flatnonzero((examples.identities == 7) | (np.arange(40) < 10)))
     with pytest.raises(UserError, match="two people who show every expression"):
         make_grid(incomplete, num_people=3)
+
+
+def test_what_the_own_judge_accepts_is_told_beside_it(grid):
+    judged = transfer_quality(copy_face, grid, JUDGES)
+    assert "expression_right_by_own" not in judged
+    fooled = transfer_quality(
+        copy_face, grid, JUDGES, own_judge=lambda images: (read_expression(images) + 1) % 4
+    )
+    # A face is paired with each of the other three expressions; the next one is one of them.
+    assert fooled["expression_right"] == 0.0
+    assert fooled["expression_right_by_own"] == pytest.approx(1 / 3)
