@@ -2,9 +2,9 @@
 
     python launch.py --config configs/classifier_synthetic.py:long
 
-Variants, each with the sizes and about the updates of TDGAN's variant of the same name: "" (250
-steps), "long" (2,008 steps), "ablations" (1,004 steps at 32x32 pixels, beside `tdgan_ablations`),
-"tiny" for tests. "judge" is a residual network with augmentations for
+Variants: "" (250 steps with two inception blocks); with the sizes and about the updates of TDGAN's
+variants "long" (2,008 steps) and "ablations" (1,004 steps at 32x32 pixels, beside
+`tdgan_ablations`); "tiny" for tests. "judge" is a residual network with augmentations for
 `benchmarks/disentanglement.py`: what judges generated faces must itself be right (0.930 of the test
 images, 6 minutes on two CPU cores, one seed). The others: not yet measured.
 """

@@ -30,7 +30,8 @@ def get_config(variant: str = "") -> ConfigDict:
     """Everything, or everything but one part; see the module for the variants."""
     if variant and variant not in VARIANTS:
         raise unknown_variant(variant, VARIANTS)
-    config = changeable_config("tdgan_synthetic:tiny" if variant == "tiny" else "tdgan_synthetic")
+    base = "tiny" if variant == "tiny" else "long"
+    config = changeable_config(f"tdgan_synthetic:{base}")
     config.name = "tdgan_ablations"
     if variant == "tiny":
         return shrink_to_tiny(config)

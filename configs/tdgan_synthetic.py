@@ -5,9 +5,10 @@
 Variants: "visible" adds what lies beyond the paper for expressions that a person sees on the
 generated face (49 minutes on two CPU cores; 0.903 of the test images of unseen people, expression
 and person of generated faces both right in 0.557, one seed); "" is the demo, the same with 48x48
-pixels and a tenth of the generator's steps, five minutes; "long" has the paper's losses alone (an
-hour at most; 0.827 ± 0.043, three seeds); "long_released" is that with the released settings
-(0.160); "tiny" for tests. All figures: docs/results.md.
+pixels, one inception block and a tenth of the generator's steps, five minutes (0.700, one seed);
+"long" has the paper's losses and labels that teach the encoder (an hour at most; 0.827 ± 0.043,
+three seeds); "long_released" is that with the released settings (0.160); "tiny" for tests. All
+figures: docs/results.md.
 """
 
 from ml_collections import ConfigDict

@@ -17,6 +17,7 @@ from tdgan_jax.families.ifgan.networks import make_ifgan
 from tdgan_jax.families.ifgan.objective import Objective
 from tdgan_jax.families.known import NAMES, family_named
 from tdgan_jax.families.loop_fields import SHARED_LIMITS
+from tdgan_jax.families.tdgan.training import classifier_stages
 from tdgan_jax.training.checks import check_values
 
 ROOT = Path(__file__).parent.parent
@@ -240,3 +241,21 @@ def _changed(family, field, value):
         place = place[section]
     place[name] = value
     return config
+
+
+@pytest.mark.parametrize("variant", VARIANTS["tdgan_ablations"])
+def test_every_ablation_trains_and_changes_something(variant):
+    whole, changed = (
+        load_config(f"{FILES['tdgan_ablations']}:{name}").to_dict() for name in ("", variant)
+    )
+    classifier_stages(load_config(f"{FILES['tdgan_ablations']}:{variant}").training)
+    names = {config.pop("name") for config in (whole, changed)}
+    assert (whole == changed) == (not variant) == (len(names) == 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS["tdgan_synthetic"])
+def test_the_stages_of_the_drawn_faces_fit_their_epochs(variant):
+    training = load_config(f"{FILES['tdgan_synthetic']}:{variant}").training
+    stages = classifier_stages(training)
+    assert sum(stage.epochs for stage in stages) in (0, training.epochs)
+    assert bool(stages) == (variant in ("", "visible"))

@@ -180,7 +180,8 @@ def learn_from_labels(config: Config, *, discriminator_gap: int) -> None:
 def draw_visible_expressions(config: Config) -> None:
     """Settings beyond the paper for expressions that a person sees on the generated face.
 
-    The table of docs/tdgan.md has each of them with its source.
+    docs/tdgan.md has each of them with its source; `training.classifier_epochs` is left to the
+    configuration.
     """
     learn_from_labels(config, discriminator_gap=1)
     config.data.faces.follow_folds = True  # the critic must not tell people instead of expressions
