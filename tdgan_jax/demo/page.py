@@ -104,13 +104,7 @@ def _add_photograph(models: Mapping[str, Any], folder: Path) -> None:
 
     def answer(path: str | None, name: str, detect: str) -> tuple[Any, ...]:
         found = answers.photograph_answer(str(path), models[name], detect, folder)
-        return (
-            _message(found.message),
-            _shown(found.annotated),
-            _shown(found.circumplex),
-            _shown(table_html(found.table)),
-            _shown(found.table.file),
-        )
+        return _recognised(found.message, found.annotated, found.circumplex, found.table)
 
     outputs = [message, annotated, circumplex, table, download]
     action = _answering(answer, len(outputs))
@@ -151,14 +145,8 @@ def _add_video(models: Mapping[str, Any], folder: Path) -> None:
                     count = _message(f"{found:,} frames looked at")
                     yield (count, *(_shown(None) for _ in range(4)), gr.update(interactive=True))
                     continue
-                yield (
-                    _message(found.message),
-                    _shown(found.annotated),
-                    _shown(found.curves),
-                    _shown(table_html(found.table)),
-                    _shown(found.table.file),
-                    gr.update(interactive=False),
-                )
+                told = _recognised(found.message, found.annotated, found.curves, found.table)
+                yield (*told, gr.update(interactive=False))
 
     outputs = [message, annotated, curves, table, download, stop]
     action = _answering(answer, 5, more=(gr.update(interactive=False),))
@@ -245,6 +233,14 @@ def _answering(
             yield (_message(str(error)), *nothing)
 
     return action
+
+
+def _recognised(
+    message: str, annotated: Path, drawing: Path | None, table: Table
+) -> tuple[Any, ...]:
+    """Values of the message, the annotated file, the drawing, the table and its download."""
+    rows, file = _shown(table_html(table)), _shown(table.file)
+    return _message(message), _shown(annotated), _shown(drawing), rows, file
 
 
 def _message(text: str) -> Any:

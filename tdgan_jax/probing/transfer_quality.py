@@ -151,13 +151,15 @@ def _judged(
     face_again = transfer(generated, face_images)
     expression_again = transfer(expression_images, generated)
     wanted = grid.expressions[expressions]
-    accepted = {} if own_judge is None else {"expression_right_by_own": own_judge(generated)}
-    return {name: answer == wanted for name, answer in accepted.items()} | {
+    judged = {
         "expression_right": judges.expression(generated) == wanted,
         "identity_right": judges.identity(generated) == grid.identities[faces],
         "face_reconstruction_error": _absolute_error(face_again, face_images),
         "expression_reconstruction_error": _absolute_error(expression_again, expression_images),
     }
+    if own_judge is not None:
+        judged["expression_right_by_own"] = own_judge(generated) == wanted
+    return judged
 
 
 def _absolute_error(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
