@@ -44,7 +44,8 @@ def check_same_config(config: Config, workdir: Path) -> None:
     Fields that are younger than the run count as set to their defaults.
 
     Raises:
-        UsageError: If the folder holds a run of a different configuration; lists the fields.
+        UsageError: If the folder holds a run of a different configuration; lists the fields, of
+            another system its name alone.
     """
     if not (workdir / CONFIG_FILE).exists():
         return
@@ -53,6 +54,8 @@ def check_same_config(config: Config, workdir: Path) -> None:
     for field in MAY_DIFFER_ON_RESUMING:
         stored.pop(field, None)
         given.pop(field, None)
+    if stored.get("family") != given["family"]:
+        stored, given = {"family": stored.get("family")}, {"family": given["family"]}
     if changed := differences(stored, given):
         lines = "\n  ".join(changed)
         raise UsageError(

@@ -99,7 +99,8 @@ def complete_run(run: Run, *, show_progress: bool = True) -> dict[str, Any]:
         # Whoever held it until now may have finished the run.
         if (result := finished_result(run.workdir)) is not None:
             return result
-        on_first_process(partial(describe_run, run))
+        # Another run may have come into the folder since this one was opened.
+        on_first_process(partial(check_same_config, run.config, run.workdir))
         return _complete_run(run, show_progress and is_first())
 
 
@@ -109,7 +110,14 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     say(f"{config.name}: {_describe(run)}")
     for remark in crop_remarks(config):
         say(f"note: {remark}")
-    state, progress = _run_epochs(run, show_progress)
+    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
+    checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
+    # Before the folder says what it holds: given weights that do not fit leave nothing behind.
+    state, progress = _first_state(run, checkpoints, init_key)
+    on_first_process(partial(describe_run, run))
+    state, progress = _run_epochs(
+        run, checkpoints, state, progress, step_key, sample_key, show_progress
+    )
     result = _result(config, progress)
     if config.data.num_folds:
         result["subjects"] = data.subjects
@@ -156,12 +164,17 @@ def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[An
     return state, progress
 
 
-def _run_epochs(run: Run, show_progress: bool) -> tuple[Any, dict[str, Any]]:
+def _run_epochs(
+    run: Run,
+    checkpoints: Checkpoints,
+    state: Any,
+    progress: dict[str, Any],
+    step_key: jax.Array,
+    sample_key: jax.Array,
+    show_progress: bool,
+) -> tuple[Any, dict[str, Any]]:
     config, data, program = run.config, run.data, run.program
     training = program.training
-    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
-    checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
-    state, progress = _first_state(run, checkpoints, init_key)
     if progress["step"]:
         _say(show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch

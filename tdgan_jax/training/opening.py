@@ -34,7 +34,7 @@ from tdgan_jax.runs.folder import (
 )
 from tdgan_jax.runs.small_files import read_small_file
 from tdgan_jax.steps.parallel import check_batch_size, connect, make_mesh
-from tdgan_jax.training.checks import check_same_config, check_values
+from tdgan_jax.training.checks import check_values
 from tdgan_jax.training.data import TrainingData, load_training_data
 
 # Beside the state: the logs, sample sheets and the report.
@@ -136,12 +136,7 @@ def _open_run(
 
 
 def describe_run(run: Run) -> None:
-    """Writes what is trained where; the caller holds the lock of the folder.
-
-    Raises:
-        UsageError: If another configuration has come into the folder since the run was opened.
-    """
-    check_same_config(run.config, run.workdir)
+    """Writes what is trained where; the caller holds the lock of the folder."""
     write_json(run.workdir / CONFIG_FILE, to_json(run.config))
     write_json(run.workdir / ENVIRONMENT_FILE, environment(list(run.mesh.devices.flat)))
     if run.beginning is not None:

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from tensorboardX.event_file_writer import EventsWriter
 
-from tdgan_jax.configuration import load_config
-from tdgan_jax.errors import UserError
+from tdgan_jax.configuration import load_config, to_json
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.exchange.selected_runs import open_selected_run
+from tdgan_jax.files import write_json
 from tdgan_jax.runs.checkpoints import Checkpoints
 from tdgan_jax.training import loop
+from tdgan_jax.training.checks import check_same_config
+from tdgan_jax.training.opening import open_run
 from tdgan_jax.training.records import records_of
 
 pytestmark = pytest.mark.usefixtures("four_devices")
@@ -101,3 +104,21 @@ def test_events_on_a_full_disk_are_an_error_and_no_wait(tmp_path, monkeypatch):
         write(record | {"step": 1})
         patch.setattr(EventsWriter, "flush", flush)
         write(record | {"step": 2})
+
+
+def test_weights_that_cannot_be_begun_with_leave_the_folder_free(config, tmp_path):
+    given = config.copy_and_resolve_references()
+    given.training.initial_model = str(tmp_path / "misspelt")
+    run = open_run(given, tmp_path / "run")
+    with pytest.raises(UserError, match="there is no folder .*misspelt"):
+        loop.complete_run(run, show_progress=False)
+    assert not (tmp_path / "run" / "config.json").exists()
+    check_same_config(config, tmp_path / "run")
+
+
+def test_a_run_of_another_system_is_told_by_its_name_alone(config, tmp_path):
+    other = load_config("configs/tdgan_synthetic.py:tiny")
+    write_json(tmp_path / "config.json", to_json(other))
+    with pytest.raises(UsageError) as raised:
+        check_same_config(config, tmp_path)
+    assert str(raised.value).splitlines()[1:-1] == ['  family: "tdgan" -> "classifier"']
