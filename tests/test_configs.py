@@ -33,7 +33,8 @@ VARIANTS = {
     "tdgan_synthetic": ("", "tiny", "long", "long_released", "visible"),
     "tdgan_fer2013": ("", "tiny", "cpu", "cpu_released", "around_a_classifier"),
     "classifier_fer2013": ("", "tiny", "cpu"),
-    "recogniser_ferplus": ("", "tiny", "votes", "labels"),
+    "recogniser_ferplus": ("", "tiny", "larger", "votes", "labels"),
+    "recogniser_image_folder": ("", "tiny", "by_image"),
     "classifier_synthetic": ("", "tiny", "long", "ablations", "judge"),
     "emotion_gcn_synthetic": ("", "multi_task", "single_task", "random_vectors", "tiny"),
     "emotion_gcn_affectnet": (

@@ -71,6 +71,41 @@ def like_tdgan_on_a_cpu(config: Config) -> None:
     config.schedule.learning_rate = 5e-4
 
 
+def like_the_shipped_recogniser(config: Config) -> None:
+    """Network, normalisation, augmentations and optimiser of the recogniser that ships.
+
+    Its weights fit: `training.initial_model=pretrained`. Epochs and rate are left to the
+    configuration.
+    """
+    config.model.encoder = "resnet"
+    config.model.image_size_px = 64
+    config.model.resnet_depth = 18
+    config.model.resnet_width = 32
+    config.model.resnet_stem = "3x3"
+    config.model.squeeze_reduction = 8
+    config.model.dropout_rate = 0.2
+    config.data.training_transform = "resize"
+    config.data.mean = (0.507,)
+    config.data.deviation = (0.255,)
+    config.data.augmentations = (
+        ConfigDict({"kind": "flip"}),
+        ConfigDict(
+            {
+                "kind": "affine",
+                "rotation_degrees": 12.0,
+                "translation": 0.08,
+                "scale": (0.85, 1.15),
+            }
+        ),
+        ConfigDict({"kind": "colour_jitter", "brightness": 0.3, "contrast": 0.3}),
+        ConfigDict({"kind": "erasing", "probability": 0.4, "area": (0.02, 0.2), "fill": "mean"}),
+    )
+    config.optimizer.kind = "adamw"
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.decays_vectors = False
+    config.schedule.kind = "one_cycle"
+
+
 def shrink_to_tiny(config: Config) -> None:
     """The same structure at the smallest size: seconds to run, for tests and tries."""
     config.name += "_tiny"

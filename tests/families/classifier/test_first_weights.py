@@ -37,10 +37,15 @@ def leaves(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize(("names", "takes_head"), [(NAMES, True), (NAMES[::-1], False)])
-def test_the_encoder_is_taken_and_the_head_of_equal_classes(names, takes_head):
-    config, training = new_training(names)
-    other = stored(*new_training())
+@pytest.mark.parametrize(
+    "names",
+    [NAMES, NAMES[::-1], ("anger", "fear", "happiness", "disgust"), ("fear", "disgust")],
+    ids=["same", "reversed", "others too", "others alone"],
+)
+@pytest.mark.parametrize("encoder", ["resnet", "inception"])
+def test_the_encoder_is_taken_and_the_classes_by_name(names, encoder):
+    _, training = new_training(names, **{"model.encoder": encoder})
+    other = stored(*new_training(**{"model.encoder": encoder}))
     first = jax.device_get(jax.jit(training.init_state)(jax.random.key(0)))
     state = training.with_given_weights(first, lambda path: other)
     for trees in (state.weights, state.weight_averages):
@@ -50,11 +55,22 @@ def test_the_encoder_is_taken_and_the_head_of_equal_classes(names, takes_head):
             strict=True,
         ):
             np.testing.assert_array_equal(found, given)
-        source = other.parameters if takes_head else first.weights
-        for found, given in zip(
-            leaves(trees["expression_head"]), leaves(source["expression_head"]), strict=True
-        ):
-            np.testing.assert_array_equal(found, given)
+        last = {"resnet": "fc", "inception": "fc3"}[encoder]
+        head, trained, random = (
+            tree["expression_head"] for tree in (trees, other.parameters, first.weights)
+        )
+        for kind in ("kernel", "bias"):
+            for column, name in enumerate(names):
+                known = name in NAMES
+                source, position = (trained, NAMES.index(name)) if known else (random, column)
+                np.testing.assert_array_equal(
+                    head[last][kind][..., column], source[last][kind][..., position]
+                )
+        if encoder == "inception":
+            source = trained if set(names) & set(NAMES) else random
+            for layer in ("fc1", "fc2"):
+                for found, given in zip(leaves(head[layer]), leaves(source[layer]), strict=True):
+                    np.testing.assert_array_equal(found, given)
     assert int(state.step) == 0
 
 
