@@ -15,10 +15,12 @@ from tdgan_jax.families.emotion_gcn.networks import make_emotion_gcn
 from tdgan_jax.families.fields import default_fields, impossible_value, new_config
 from tdgan_jax.families.ifgan.networks import make_ifgan
 from tdgan_jax.families.ifgan.objective import Objective
+from tdgan_jax.families.image_training import normalisation_of
 from tdgan_jax.families.known import NAMES, family_named
 from tdgan_jax.families.loop_fields import SHARED_LIMITS
 from tdgan_jax.families.tdgan.training import classifier_stages
 from tdgan_jax.training.checks import check_values
+from tdgan_jax.training.selection import selection_score
 
 ROOT = Path(__file__).parent.parent
 LIST = ROOT / "docs" / "configurations.md"
@@ -231,6 +233,36 @@ def test_no_value_of_another_type_is_taken(family):
             if field == "family" or (value == {} and not message):
                 continue
             assert bool(message) != alike or (isinstance(default, float) and field in message)
+
+
+@pytest.mark.parametrize(
+    ("family", "field", "value", "said"),
+    [
+        ("classifier", "data.deviation", ["a"], "data.deviation is a list of float, got"),
+        ("classifier", "data.mean", [[0.5]], "data.mean is a list of float, got"),
+        ("classifier", "data.mean", [math.inf], "data.mean must be finite"),
+        ("classifier", "model.densenet_block_layers", [1.5], "is a list of int, got"),
+        ("classifier", "model.densenet_block_layers", [True], "is a list of int, got"),
+        ("emotion_gcn", "model.block_layers", ["x"], "model.block_layers is a list of int, got"),
+        ("esr", "model.branch_widths", [8, "a"], "model.branch_widths is a list of int, got"),
+    ],
+)
+def test_the_entries_of_a_list_have_its_type(family, field, value, said):
+    assert said in impossible_value(_changed(family, field, value))
+
+
+@pytest.mark.parametrize("deviation", ["[0.0]", "[-1.0]"])
+def test_a_deviation_is_positive(deviation):
+    config = load_config("configs/classifier_synthetic.py:tiny", [f"data.deviation={deviation}"])
+    with pytest.raises(UsageError, match="data.deviation divides the images and must be positive"):
+        normalisation_of(config)
+
+
+def test_ccc_chooses_where_there_is_an_affect_alone():
+    figures = {"classifier": {"accuracy": 0.5}}
+    with pytest.raises(UsageError, match="selected_by=ccc needs a recogniser of valence"):
+        selection_score(figures, chooser="classifier", selected_by="ccc")
+    assert selection_score(figures, chooser="classifier", selected_by="accuracy") == 0.5
 
 
 def _changed(family, field, value):

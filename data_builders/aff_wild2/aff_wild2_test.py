@@ -155,6 +155,18 @@ def test_a_validation_part_shares_no_video_with_the_rest(tmp_path):
         ({"VA_Set/Train_Set/1-30": AFFECT + "a,b"}, "1-30.txt line 2 is 'a,b', not two numbers"),
         ({"VA_Set/Validation_Set/1-30": AFFECT + "0,0"}, "1-30.txt both hold valence and arousal"),
         (
+            {"VA_Set/Train_Set/1-30": "arousal,valence\n0.5,0"},
+            "1-30.txt has the columns arousal, valence; the owner's are valence, arousal",
+        ),
+        (
+            {"EXPR_Set/Train_Set/12": CLASSES.replace("Surprise", "Other,Surprise") + "1"},
+            "12.txt has the classes neutral, .*, Other, surprise.*; the owner's are neutral",
+        ),
+        (
+            {"EXPR_Set/Train_Set/12": "Anger;Neutral;Disgust\n1"},
+            "12.txt has the classes anger, neutral, disgust; the owner's are neutral",
+        ),
+        (
             {"EXPR_Set/Train_Set/12": "Anger,Neutral,Disgust,Fear,Happiness,Sadness,Surprise\n1"},
             "12.txt has the classes anger, neutral, disgust, .*; the owner's are neutral, anger",
         ),

@@ -61,8 +61,13 @@ def affects_of(text: str, name: str) -> np.ndarray:
         Float32 `[N, 2]`, the first frame's first; NaN where one of both is outside [-1, 1].
 
     Raises:
-        UserError: Names a line that holds no two numbers.
+        UserError: Names a line that holds no two numbers, or the columns are in another order.
     """
+    columns = [column.casefold() for column in _columns(text)]
+    if columns[:2] == ["arousal", "valence"]:
+        raise UserError(
+            f"{printable(name)} has the columns arousal, valence; the owner's are valence, arousal"
+        )
     rows = []
     for number, line in _frames(text, name):
         try:
@@ -89,13 +94,18 @@ def _frames(text: str, name: str) -> Iterator[tuple[int, str]]:
 def _check_order(text: str, name: str) -> None:
     """Refuses a file whose first line names the classes in another order than the owner's."""
     owners = list(AFF_WILD2_CODES.values())
-    spellings = text.partition("\n")[0].split(",")[: len(owners)]
-    found = [class_name(spelling) for spelling in spellings if spelling.strip()]
-    if set(found) == set(owners) and found != owners:
+    found = [class_name(spelling) for spelling in _columns(text) if spelling]
+    known = [owners.index(name) == code for code, name in enumerate(found) if name in owners]
+    if not all(known):
         raise UserError(
             f"{printable(name)} has the classes {', '.join(found)}; the owner's are "
             f"{', '.join(owners)}, in this order"
         )
+
+
+def _columns(text: str) -> list[str]:
+    """The names in the first line."""
+    return [name.strip() for name in re.split(r"[,;\t]", text.splitlines()[0] if text else "")]
 
 
 def _refuse(name: str, number: int, line: str, expected: str) -> NoReturn:

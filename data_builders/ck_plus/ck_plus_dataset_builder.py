@@ -91,10 +91,13 @@ class Builder(PosedBuilder):
         for match in matches:
             text = self.text(tree, match.string).strip()
             try:
-                expression = CK_PLUS_CODES[int(float(text))]
-            except (ValueError, KeyError) as error:
+                code = float(text)  # such as 3.0000000e+00
+            except ValueError:
+                code = -1.0
+            if code not in CK_PLUS_CODES:
                 raise UserError(
                     f"{self.title}: {match.string} holds {text!r}, not a code from 0 to 7"
-                ) from error
+                )
+            expression = CK_PLUS_CODES[int(code)]
             labels[match["subject"], match["session"]] = (match.string, expression)
         return labels

@@ -126,10 +126,11 @@ def test_label_without_images_is_named(monkeypatch, tmp_path):
         prepare_dataset("ck_plus", source, data_dir=tmp_path / "data")
 
 
-def test_label_that_is_no_code_is_named(tmp_path):
+@pytest.mark.parametrize("code", ["9.0", "3.7", "-0.5", "inf", "nan", "none"])
+def test_label_that_is_no_code_is_named(code, tmp_path):
     label = next(name for name in SMALL if name.startswith("Emotion"))
-    source = write_tree(tmp_path / "s", SMALL | {label: "9.0\n"})
-    with pytest.raises(UserError, match=r"_emotion\.txt holds '9\.0', not a code from 0 to 7"):
+    source = write_tree(tmp_path / "s", SMALL | {label: f"{code}\n"})
+    with pytest.raises(UserError, match=f"_emotion.txt holds '{code}', not a code from 0 to 7"):
         prepare_dataset("ck_plus", source, data_dir=tmp_path / "data", partial=True)
 
 

@@ -214,6 +214,8 @@ def test_training_copies_of_test_pictures_are_removed_and_listed(tmp_path):
         ('fer0000000.png,"(0, 0, 48, 48)",4,0,0', "label.csv line 1: 5 values instead of 12"),
         (f'fer0000000.png,"(4, 0, 48, 48)",{"0," * 9}1', r"line 1: the box '\(4, 0, 48, 48\)' is"),
         (f'fer0000000.png,"(0, 0, 48, 48)",{"0," * 9}x', "line 1: the votes .* whole numbers"),
+        (f'fer0000000.png,"(0, 0, 48, 48)",{"0," * 9}11', "line 1: the votes .* of 10 raters"),
+        (f'fer0000000.png,"(0, 0, 48, 48)",{"0," * 9}{"9" * 400}', "line 1: .* of 10 raters"),
         (f'fer0000099.png,"(0, 0, 48, 48)",{"0," * 9}1', "fer0000099.png: the file is missing"),
     ],
 )

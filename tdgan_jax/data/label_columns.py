@@ -77,6 +77,8 @@ def read_columns(builder: Any, split: str) -> LabelColumns:
     present = [part for part in parts if part is not None]
     if len(present) < len(parts):
         return _columns_of_records(builder, split)
+    if not present:
+        raise UserError(f"the split {split!r} of {builder.name} holds no image")
     columns = zip(*present, strict=True)
     return LabelColumns._make(None if c[0] is None else np.concatenate(c) for c in columns)
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from tdgan_jax.configuration import Config, flatten, to_json
 from tdgan_jax.errors import UserError
 from tdgan_jax.families.known import NAMES, family_named
@@ -75,10 +77,11 @@ def impossible_value(config: Mapping[str, Any]) -> str:
     defaults = flatten(default_fields(family))
     for field, value in flatten(config).items():
         if field in defaults and not _is_alike(value, defaults[field]):
-            return f"{field} is a {type(defaults[field]).__name__}, got {value!r}"
+            return f"{field} is {_named_type(defaults[field])}, got {value!r}"
         if isinstance(value, str) and (wrong := _wrong_text(field, value)):
             return wrong
-        if isinstance(value, float) and not math.isfinite(value):
+        numbers = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             return f"{field} must be finite, got {value}"
         low, high = limits.get(field, (-math.inf, math.inf))
         if isinstance(value, int | float) and not low <= value <= high:
@@ -102,14 +105,26 @@ def _wrong_text(field: str, value: str) -> str:
     return ""
 
 
+def _named_type(default: Any) -> str:
+    if isinstance(default, list | tuple) and default:
+        return f"a list of {type(default[0]).__name__}"
+    return f"a {type(default).__name__}"
+
+
 def _is_alike(value: Any, default: Any) -> bool:
-    """Whether it has the type of the default; JSON has one kind of list, and whole numbers too."""
+    """Whether it has the type of the default; JSON has one kind of list, and whole numbers too.
+
+    The entries of a list have the type of the default's first one; sections are read elsewhere.
+    """
     if isinstance(default, bool) or isinstance(value, bool):
         return type(value) is type(default)
     if isinstance(default, float):
         return isinstance(value, int | float)
     if isinstance(default, list | tuple):
-        return isinstance(value, list | tuple)
+        if not isinstance(value, list | tuple):
+            return False
+        of_sections = not default or isinstance(default[0], Mapping | ConfigDict)
+        return of_sections or all(_is_alike(entry, default[0]) for entry in value)
     return isinstance(value, type(default))
 
 

@@ -26,7 +26,8 @@ def normalisation_of(config: Config) -> Normalisation:
     """What images become before the network.
 
     Raises:
-        UsageError: If there are other numbers than one, or one a channel.
+        UsageError: If there are other numbers than one, or one a channel, or a deviation that is
+            not positive.
     """
     for field in ("mean", "deviation"):
         if len(config.data[field]) not in (1, config.model.image_channels):
@@ -34,6 +35,10 @@ def normalisation_of(config: Config) -> Normalisation:
                 f"data.{field} has {len(config.data[field])} numbers; images of "
                 f"{config.model.image_channels} channel(s) take one, or one a channel"
             )
+    if min(config.data.deviation) <= 0:
+        raise UsageError(
+            f"data.deviation divides the images and must be positive, got {config.data.deviation}"
+        )
     return Normalisation(
         tuple(config.data.mean), tuple(config.data.deviation), config.data.channel_order
     )

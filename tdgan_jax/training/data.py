@@ -1,6 +1,7 @@
 """The examples of a run, loaded and divided as its configuration says."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,9 +27,10 @@ from tdgan_jax.data.loading import (
     test_transform,
 )
 from tdgan_jax.data.splits import check_number_of_folds, splits_of, validation_split
-from tdgan_jax.errors import UserError
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.family import Names, Parts
 from tdgan_jax.families.known import family_named
+from tdgan_jax.printing import printable
 
 if TYPE_CHECKING:
     from tdgan_jax.faces.alignment import CropSettings
@@ -115,7 +117,8 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
     Raises:
         UserError: If a dataset is not prepared, lacks the labels that its branch needs, or has a
             subject in two parts.
-        UsageError: If the configuration asks for something impossible.
+        UsageError: If the configuration asks for something impossible, or the test split holds
+            images of the training split.
     """
     source = config.data.expressions
     split = splits_of(config).test
@@ -130,11 +133,29 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
             f"the test split's classes {test.expression_names} are not those of the training "
             f"split {fit.expression_names}"
         )
+    if not config.data.num_folds:
+        _check_splits_apart(config, (fit, validation), test)
     feed = family_named(config.family).feed(config, Parts(fit, validation, test), cache)
     data = TrainingData(feed, validation, test, crop, num_unlabelled)
     if config.data.num_folds:
         assert_disjoint(data.subjects)
     return data
+
+
+def _check_splits_apart(config: Config, taught: Sequence[Examples | None], test: Examples) -> None:
+    """Refuses a test split that holds images that train or choose the model."""
+
+    def images(examples: Examples) -> set[tuple[str, str]]:
+        return set(zip(map(str, examples.files), map(str, examples.groups), strict=True))
+
+    tested = images(test)
+    if shared := {image for part in taught if part is not None for image in tested & images(part)}:
+        source = config.data.expressions
+        raise UsageError(
+            f"{len(shared)} of the {len(test.files)} test images are training images too, such as "
+            f"{printable(min(shared)[0])}: data.expressions.train_split={source.train_split!r} and "
+            f"test_split={source.test_split!r} overlap; choose splits without a common image"
+        )
 
 
 def load_validation(config: Config) -> Examples:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from tdgan_jax.errors import UsageError
 from tdgan_jax.families.family import Stage
 
 # Figures that may choose an epoch; "ccc" is the mean of valence and arousal.
@@ -22,10 +23,17 @@ def selection_score(
 
     Returns:
         The figure; -1 where it is not defined.
+
+    Raises:
+        UsageError: If "ccc" shall choose and the recogniser does not know valence and arousal.
     """
     if selected_by != "ccc":
         return figures[chooser].get(selected_by, -1.0)
-    affect = figures[chooser].get("affect", {})
+    if (affect := figures[chooser].get("affect")) is None:
+        raise UsageError(
+            f"evaluation.selected_by=ccc needs a recogniser of valence and arousal, and {chooser} "
+            "is none; take accuracy, mean_class_accuracy or macro_f1"
+        )
     values = [of_one["ccc"] for of_one in affect.values() if of_one["ccc"] is not None]
     return sum(values) / len(values) if values else -1.0
 

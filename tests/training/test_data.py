@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tdgan_jax.configuration import load_config
-from tdgan_jax.errors import UserError
+from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.families.tdgan.feed import check_faces_apart
 from tdgan_jax.training.checks import check_same_data
 from tdgan_jax.training.data import load_fold_subjects, load_training_data
@@ -76,6 +76,20 @@ def test_without_folds_the_faces_are_those_of_the_people_who_train(folded):
     (validating,) = data.subjects["validation"]
     assert sorted([*data.subjects["training"], validating]) == ["p0", "p1", "p4", "p5"]
     assert list(data.identity_names) == data.subjects["training"]
+
+
+@pytest.mark.parametrize("test_split", ["fold_1+fold_2", "fold_0[:1]"])
+def test_splits_that_share_images_are_refused(folded, test_split):
+    splits = ["data.expressions.train_split=fold_0+fold_2", "data.faces.follow_folds=false"]
+    splits += ["data.faces.split=fold_0", f"data.expressions.test_split={test_split}"]
+    with pytest.raises(UsageError, match="test images are training images too, such as .*overlap"):
+        load_training_data(folded("data.num_folds=0", "data.fold=-1", *splits))
+
+
+def test_a_split_without_an_image_is_named(folded):
+    splits = ["data.expressions.train_split=fold_0[:0]", "data.expressions.test_split=fold_1"]
+    with pytest.raises(UserError, match=r"split 'fold_0\[:0\]' of drawn_folds holds no image"):
+        load_training_data(folded("data.num_folds=0", "data.fold=-1", *splits))
 
 
 def test_faces_of_other_people_of_the_same_dataset_are_fine():

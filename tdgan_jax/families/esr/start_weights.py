@@ -63,9 +63,16 @@ def given_weights(path: Path, load: Callable[[Path], StoredModel]) -> GivenWeigh
         return GivenWeights(torch_from_esr(without_voters(stored.parameters)), names)
     names = RELEASED_NAMES
     if (path / _EXPORT_FILE).is_file():
-        described = read_json(path / _EXPORT_FILE)
-        names = tuple(described.get("expression_names", ()))
+        names = _names_of_export(path / _EXPORT_FILE)
     return GivenWeights(read_esr_files(path), names)
+
+
+def _names_of_export(path: Path) -> tuple[str, ...]:
+    described = read_json(path)
+    names = described.get("expression_names") if isinstance(described, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path} is damaged: expression_names is no list of names")
+    return tuple(names)
 
 
 def with_start_weights(

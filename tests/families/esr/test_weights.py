@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tdgan_jax.errors import UserError
+from tdgan_jax.exchange.opening import open_model
 from tdgan_jax.families.esr.architecture import esr_architecture
 from tdgan_jax.families.esr.networks import network_names
+from tdgan_jax.families.esr.start_weights import given_weights
 from tdgan_jax.families.esr.weights import (
     FILE_STEMS,
     FILE_SUFFIX,
@@ -288,6 +290,13 @@ def test_weights_of_something_else_are_named(state_dicts, name, key, shape, mess
         state_dicts[name][key] = np.zeros(shape, np.float32)
     with pytest.raises(UserError, match=f"not the weights of an ESR: .*{message}"):
         esr_architecture(state_dicts)
+
+
+@pytest.mark.parametrize("described", [[], {"expression_names": None}, {"expression_names": 5}])
+def test_start_weights_with_a_damaged_description_are_one_line(described, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match="model.json is damaged: expression_names is no list"):
+        given_weights(tmp_path, open_model)
 
 
 def test_the_twin_loads_an_export(tmp_path, state_dicts):
