@@ -170,13 +170,20 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
 
 def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
     """The result of a cross-validation in a few lines; `joined` is None while folds are missing."""
+    from tdgan_jax.files import read_json
     from tdgan_jax.runs.folder import RESULT_FILE, recognisers, sorted_by_number
 
     report = f"report: {workdir / 'report.html'}"
     if joined is None:
         finished = sorted_by_number(path.parent for path in workdir.glob(f"fold_*/{RESULT_FILE}"))
         names = ", ".join(path.name for path in finished)
-        return f"finished: {names}; the other folds are still to be run\n{report}"
+        figures = [
+            _accuracy_line(f"{path.name}, {name}", f"{of_one['accuracy']:.3f}{_interval(of_one)}")
+            for path in finished
+            for name, of_one in recognisers(read_json(path / RESULT_FILE)).items()
+        ]
+        first = f"finished: {names}; the other folds are still to be run; test accuracy:"
+        return "\n".join([first, *figures, report])
     lines = [
         f"{len(joined['folds'])} folds, {joined['steps']} steps in {joined['seconds']:.0f} s "
         f"(all folds added); parameters selected on {_chooser(joined)}; no subject in two folds; "
