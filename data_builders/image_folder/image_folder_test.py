@@ -139,6 +139,14 @@ def test_patterns_that_are_refused(pattern, error, message, tmp_path):
         ({"l.csv": "image,subject\na.png,x\na.png,y"}, r"line 3: a\.png stands in line 2 already"),
         ({"l.csv": "image,subject\na.png,x\nb.png,"}, r"b\.png has no subject, but other images"),
         ({"l.csv": "image\na.png"}, r"a\.png: the file is missing"),
+        (
+            {"l.csv": "image,label,subject\na.png,happy,x"},
+            r"l\.csv has no column expression, and its column label is not read; rename it",
+        ),
+        (
+            {"l.csv": "image,valence,arousal\na.png,0.1,0.2"},
+            r"l\.csv has no column expression, and its column valence is not read",
+        ),
         ({"l.csv": "image\n,\n"}, "line 2: the column image is empty"),
         ({"l.csv": "image\na.png", "k.csv": "image\nb.png"}, r"two tables, k\.csv and l\.csv"),
         ({"l.csv": b"image\n\xff.png"}, "is not a csv file in UTF-8"),

@@ -95,12 +95,19 @@ def read_label_table(
         whose label names none (see `names_an_expression`) has none.
 
     Raises:
-        UserError: If a required value or column is missing, a path occurs twice, an expression is
+        UserError: If a required value or column is missing, columns of other names stand there in
+            place of the expression, a path occurs twice, an expression is
             unknown, a name is none, or the file is no table.
     """
-    absent = [column for column in required if column not in _columns(tree, table)]
-    if absent:
+    there = _columns(tree, table)
+    if absent := [column for column in required if column not in there]:
         raise UserError(f"{printable(table)} lacks the column {absent[0]} in its first line")
+    unread = [column for column in there if column and column not in COLUMNS]
+    if unread and "expression" not in there:
+        raise UserError(
+            f"{printable(table)} has no column expression, and its column "
+            f"{printable(unread[0][:40])} is not read; rename it to expression, or remove it"
+        )
     line_of: dict[str, int] = {}
     listed = []
     for line, row in read_rows(functools.partial(tree.open, table), table, COLUMNS):
