@@ -4,10 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.cli.affect_lines import affect_lines
 from tdgan_jax.printing import print_text
+
+if TYPE_CHECKING:
+    from tdgan_jax.runs.folder import RunFiles
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -23,7 +26,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "run_folder",
         type=Path,
         metavar="RUN",
-        help="folder of a finished run, or of a cross-validation",
+        help="folder of a run, or of a cross-validation",
     )
     parser.add_argument(
         "--dataset",
@@ -68,8 +71,20 @@ def run(args: argparse.Namespace) -> int:
     print_text(folds_table(figures) if run.folds else table(figures))
     if run.folds:
         figures = {name: values["pooled"] for name, values in figures.items() if name != "folds"}
-    print_text("\n".join(["", classes_table(figures), "", *remarks(figures, run.config or {})]))
+    notes = [*remarks(figures, run.config or {}), *unfinished(run)]
+    print_text("\n".join(["", classes_table(figures), "", *notes]))
     return 0
+
+
+def unfinished(run: "RunFiles") -> list[str]:
+    """A warning where a run has not been trained to its end."""
+    if run.folds or run.result is not None:
+        return []
+    step = run.metrics[-1]["step"] if run.metrics else 0
+    return [
+        f"warning: this run is unfinished (step {step} is the last in its log); the command that "
+        "started it finishes it"
+    ]
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:

@@ -5,12 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from tdgan_jax.cli.evaluate import classes_table, remarks
+from tdgan_jax.cli.evaluate import classes_table, remarks, unfinished
 from tdgan_jax.data.examples import Examples
 from tdgan_jax.errors import UserError
 from tdgan_jax.evaluation.intervals import accuracy_interval
 from tdgan_jax.evaluation.recognition import predict_answers, recognition_figures
 from tdgan_jax.evaluation.runs import shared_classes
+from tdgan_jax.runs.folder import read_run
 from tdgan_jax.steps.parallel import make_mesh
 from tdgan_jax.steps.state import Answers
 
@@ -85,6 +86,14 @@ def test_what_evaluate_prints_beside_the_table():
     assert "parameters chosen on: test, which is optimistic on that split" in lines
     assert [line for line in lines if line.startswith("warning: two: 0.000")]
     assert not [line for line in lines if line.startswith("warning: one")]
+
+
+def test_a_run_that_is_unfinished_says_so(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    run = read_run(tmp_path)._replace(metrics=[{"step": 231}])
+    (line,) = unfinished(run)
+    assert line.startswith("warning: this run is unfinished (step 231 is the last in its log)")
+    assert unfinished(run._replace(result={"step": 320})) == []
 
 
 def test_only_classes_of_the_same_name_are_compared():
