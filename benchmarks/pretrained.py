@@ -168,12 +168,7 @@ def confident_errors(logits: np.ndarray, examples: Examples) -> list[dict[str, A
 
 def yale_figures(model: Any, archive: Path) -> dict[str, Any]:
     """Answers for the photographs with an expression, and photographs a second with detection."""
-    with zipfile.ZipFile(archive) as stored:
-        pictures = {
-            Path(name).name: Image.open(stored.open(name)).convert("RGB")
-            for name in sorted(stored.namelist())
-            if canonical_condition(name) is not None
-        }
+    pictures = yale_pictures(archive)
     find = face_finder("mtcnn", model.face_crop)
 
     def recognise(names: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -192,6 +187,16 @@ def yale_figures(model: Any, archive: Path) -> dict[str, Any]:
         row = counts.setdefault(str(canonical_condition(name)), {})
         row[label] = row.get(label, 0) + 1
     return {"answers": counts, "photographs_per_second": len(names) / seconds}
+
+
+def yale_pictures(archive: Path) -> dict[str, Image.Image]:
+    """The photographs with an expression in RGB, by names like `subject01.happy`."""
+    with zipfile.ZipFile(archive) as stored:
+        return {
+            Path(name).name: Image.open(stored.open(name)).convert("RGB")
+            for name in sorted(stored.namelist())
+            if canonical_condition(name) is not None
+        }
 
 
 def canonical_condition(name: str) -> str | None:

@@ -12,6 +12,7 @@ import argparse
 import sys
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from PIL import Image
 
 import tdgan_jax
 from benchmarks.measuring import print_measurement
-from benchmarks.pretrained import canonical_condition
+from benchmarks.pretrained import canonical_condition, yale_pictures
+from tdgan_jax.api import Generates
 from tdgan_jax.data.images import to_pil
 from tdgan_jax.errors import UserError
 from tdgan_jax.inference.faces import face_finder
@@ -37,8 +39,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     if not zipfile.is_zipfile(args.yale):
         raise UserError(f"--yale: {args.yale} is no zip file")
-    generator: Any = tdgan_jax.load(args.model)
-    if not hasattr(generator, "transfer"):
+    generator = tdgan_jax.load(args.model)
+    if not isinstance(generator, Generates):
         raise UserError(f"--model: {args.model} does not generate faces")
     recogniser: Any = tdgan_jax.load("pretrained").without("contempt")
     faces = yale_faces(args.yale, generator.face_crop)
@@ -67,7 +69,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def yale_faces(archive: str, crop: Any) -> dict[tuple[str, str], Image.Image]:
+def yale_faces(archive: Path, crop: Any) -> dict[tuple[str, str], Image.Image]:
     """The faces as the generator's crop cuts them, by person and expression.
 
     Raises:
@@ -75,15 +77,12 @@ def yale_faces(archive: str, crop: Any) -> dict[tuple[str, str], Image.Image]:
     """
     find = face_finder("mtcnn", crop)
     faces = {}
-    with zipfile.ZipFile(archive) as stored:
-        for name in sorted(stored.namelist()):
-            if (expression := canonical_condition(name)) is None:
-                continue
-            found = find(Image.open(stored.open(name)).convert("RGB"))
-            if not found:
-                raise UserError(f"{archive}: no face found in {name}")
-            person = name.rpartition("/")[2].partition(".")[0]
-            faces[person, expression] = found[0].image.convert("L")
+    for name, picture in yale_pictures(archive).items():
+        found = find(picture)
+        if not found:
+            raise UserError(f"{archive}: no face found in {name}")
+        person = name.partition(".")[0]
+        faces[person, str(canonical_condition(name))] = found[0].image.convert("L")
     return faces
 
 
@@ -123,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 impossible here, 2 wrong use.
     """
     parser = argparse.ArgumentParser(description="Transfers expressions on the Yale photographs.")
-    parser.add_argument("--yale", required=True, metavar="ZIP", help="the owner's yalefaces.zip")
+    parser.add_argument(
+        "--yale", type=Path, required=True, metavar="ZIP", help="the owner's yalefaces.zip"
+    )
     parser.add_argument("--model", default="pretrained_tdgan", metavar="M")
     args = parser.parse_args(arguments)
     return print_measurement("yale_transfer.py", lambda: measure(args))

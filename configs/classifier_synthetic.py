@@ -12,7 +12,11 @@ images, 6 minutes on two CPU cores, one seed). The others: not yet measured.
 from ml_collections import ConfigDict
 
 from tdgan_jax.configuration import unknown_variant
-from tdgan_jax.families.classifier.fields import like_tdgan_on_a_cpu, shrink_to_tiny
+from tdgan_jax.families.classifier.fields import (
+    like_tdgan_on_a_cpu,
+    shrink_to_tiny,
+    use_small_resnet,
+)
 from tdgan_jax.families.fields import new_config
 
 VARIANTS = ("long", "ablations", "judge", "tiny")
@@ -60,16 +64,9 @@ def use_augmented_resnet(config: ConfigDict) -> None:
             {"kind": "affine", "rotation_degrees": 8.0, "translation": 0.06, "scale": (0.9, 1.1)}
         ),
     )
-    config.model.encoder = "resnet"
-    config.model.resnet_depth = 18
-    config.model.resnet_width = 32
-    config.model.resnet_stem = "3x3"
+    use_small_resnet(config)
     config.training.epochs = 16
     config.training.batch_size = 32
-    config.optimizer.kind = "adamw"
-    config.optimizer.weight_decay = 0.05
-    config.optimizer.decays_vectors = False
-    config.schedule.kind = "one_cycle"
     config.schedule.learning_rate = 3e-3
     config.evaluation.selection = "last"
     config.evaluation.yardsticks = False

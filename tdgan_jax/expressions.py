@@ -58,6 +58,9 @@ FERPLUS_COLUMNS = (
 )
 """What the ten votes of FER+'s `label.csv` and `fer2013new.csv` are for, in their order."""
 
+FERPLUS_RATERS = 10
+"""How many people rated each photograph of FER+."""
+
 MMI_CODES: Mapping[int, str] = MappingProxyType(
     {1: "anger", 2: "disgust", 3: "fear", 4: "happiness", 5: "sadness", 6: "surprise"}
 )

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from tdgan_jax.data.image_files import BadImage
 from tdgan_jax.data.votes import majority_labels
 from tdgan_jax.errors import UserError
-from tdgan_jax.expressions import EXPRESSIONS, FERPLUS_COLUMNS
+from tdgan_jax.expressions import EXPRESSIONS, FERPLUS_COLUMNS, FERPLUS_RATERS
 from tdgan_jax.preparation.fer2013_photographs import (
     SIZE_PX,
     TABLE,
@@ -40,7 +40,6 @@ _OTHER = FERPLUS_COLUMNS[len(EXPRESSIONS) :]
 # Where the votes for each expression, in the order of EXPRESSIONS, stand in the owner's rows.
 _ORDER = tuple(FERPLUS_COLUMNS.index(name) for name in EXPRESSIONS)
 # The column for what is no face is named NF.
-NUM_RATERS = 10
 _VOTE_COLUMNS = (*FERPLUS_COLUMNS[:-1], "NF")
 _EXPECTED = (
     "FER2013Train/label.csv with FER2013Train/fer0000000.png, FER2013Valid/..., FER2013Test/...; "
@@ -258,6 +257,8 @@ def _rated(row: Sequence[str], folder: str) -> _Votes:
 def _numbers(votes: Sequence[str]) -> tuple[float, ...]:
     if not all(vote.strip().isdecimal() for vote in votes):
         raise BadImage(f"the votes {', '.join(votes)} are not whole numbers")
-    if any(float(vote) > NUM_RATERS for vote in votes):
-        raise BadImage(f"the votes {', '.join(votes)} are more than those of {NUM_RATERS} raters")
+    if any(float(vote) > FERPLUS_RATERS for vote in votes):
+        raise BadImage(
+            f"the votes {', '.join(votes)} are more than those of {FERPLUS_RATERS} raters"
+        )
     return tuple(float(vote) for vote in votes)

@@ -170,18 +170,19 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
 
 def folds_summary(joined: dict[str, Any] | None, workdir: Path) -> str:
     """The result of a cross-validation in a few lines; `joined` is None while folds are missing."""
-    from tdgan_jax.files import read_json
     from tdgan_jax.runs.folder import RESULT_FILE, recognisers, sorted_by_number
+    from tdgan_jax.runs.small_files import read_small_file
 
     report = f"report: {workdir / 'report.html'}"
     if joined is None:
         finished = sorted_by_number(path.parent for path in workdir.glob(f"fold_*/{RESULT_FILE}"))
         names = ", ".join(path.name for path in finished)
-        figures = [
-            _accuracy_line(f"{path.name}, {name}", f"{of_one['accuracy']:.3f}{_interval(of_one)}")
-            for path in finished
-            for name, of_one in recognisers(read_json(path / RESULT_FILE)).items()
-        ]
+        figures = []
+        for path in finished:
+            result = read_small_file(path / RESULT_FILE, "result of a fold")
+            for name, of_one in recognisers(result).items():
+                accuracy = f"{of_one['accuracy']:.3f}{_interval(of_one)}"
+                figures.append(_accuracy_line(f"{path.name}, {name}", accuracy))
         first = f"finished: {names}; the other folds are still to be run; test accuracy:"
         return "\n".join([first, *figures, report])
     lines = [

@@ -9,10 +9,9 @@ from tdgan_jax.data.augmentation import parse_augmentations
 from tdgan_jax.data.examples import Examples, in_memory, joined
 from tdgan_jax.data.image_feed import ImageFeed, check_image_feed, with_targets
 from tdgan_jax.data.loading import training_transform
+from tdgan_jax.expressions import FERPLUS_RATERS
 from tdgan_jax.families.family import Parts
 from tdgan_jax.families.other_datasets import load_additional_datasets, named_datasets
-
-NUM_RATERS = 10  # of FER+
 
 
 def image_feed(config: Config, parts: Parts, **sampling: object) -> ImageFeed:
@@ -56,7 +55,7 @@ def _with_votes(examples: Examples) -> Examples:
     if examples.votes is not None:
         return examples
     one_hot = np.eye(len(examples.expression_names), dtype=np.float32)[examples.expressions]
-    return examples._replace(votes=NUM_RATERS * one_hot)
+    return examples._replace(votes=FERPLUS_RATERS * one_hot)
 
 
 def examples_read(config: Config, dataset: str, examples: Examples) -> Iterator[Examples]:

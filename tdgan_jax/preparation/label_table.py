@@ -96,8 +96,8 @@ def read_label_table(
 
     Raises:
         UserError: If a required value or column is missing, columns of other names stand there in
-            place of the expression, a path occurs twice, an expression is
-            unknown, a name is none, or the file is no table.
+            place of the expression, a path occurs twice, an expression is unknown, a name is none,
+            or the file is no table.
     """
     there = _columns(tree, table)
     if absent := [column for column in required if column not in there]:

@@ -1,8 +1,9 @@
 """The examples of a run, loaded and divided as its configuration says."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -145,11 +146,11 @@ def load_training_data(config: Config, cache: Path | None = None) -> TrainingDat
 def _check_splits_apart(config: Config, taught: Sequence[Examples | None], test: Examples) -> None:
     """Refuses a test split that holds images that train or choose the model."""
 
-    def images(examples: Examples) -> set[tuple[str, str]]:
-        return set(zip(map(str, examples.files), map(str, examples.groups), strict=True))
+    def images(examples: Examples) -> Iterator[tuple[str, str]]:
+        return zip(map(str, examples.files), map(str, examples.groups), strict=True)
 
-    tested = images(test)
-    if shared := {image for part in taught if part is not None for image in tested & images(part)}:
+    known = chain.from_iterable(images(part) for part in taught if part is not None)
+    if shared := set(images(test)).intersection(known):
         source = config.data.expressions
         raise UsageError(
             f"{len(shared)} of the {len(test.files)} test images are training images too, such as "

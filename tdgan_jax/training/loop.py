@@ -110,14 +110,11 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     say(f"{config.name}: {_describe(run)}")
     for remark in crop_remarks(config):
         say(f"note: {remark}")
-    init_key, step_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     checkpoints = Checkpoints(run.workdir / CHECKPOINTS_FOLDER)
     # Before the folder says what it holds: given weights that do not fit leave nothing behind.
-    state, progress = _first_state(run, checkpoints, init_key)
+    state, progress = _first_state(run, checkpoints)
     on_first_process(partial(describe_run, run))
-    state, progress = _run_epochs(
-        run, checkpoints, state, progress, step_key, sample_key, show_progress
-    )
+    state, progress = _run_epochs(run, checkpoints, state, progress, show_progress)
     result = _result(config, progress)
     if config.data.num_folds:
         result["subjects"] = data.subjects
@@ -133,10 +130,16 @@ def _complete_run(run: Run, show_progress: bool) -> dict[str, Any]:
     return result
 
 
-def _first_state(run: Run, checkpoints: Checkpoints, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+def _keys(config: Config) -> jax.Array:
+    """The keys of the first state, of the steps and of the sample sheets, `[3]`."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def _first_state(run: Run, checkpoints: Checkpoints) -> tuple[Any, dict[str, Any]]:
     """The state and the progress that the loop begins with, in the module's start order."""
     data, program = run.data, run.program
-    state = replicate(program.init_state(key), program.mesh)
+    init_key, _, _ = _keys(run.config)
+    state = replicate(program.init_state(init_key), program.mesh)
     progress: dict[str, Any] = {
         "step": 0,
         "seconds": 0.0,
@@ -169,12 +172,11 @@ def _run_epochs(
     checkpoints: Checkpoints,
     state: Any,
     progress: dict[str, Any],
-    step_key: jax.Array,
-    sample_key: jax.Array,
     show_progress: bool,
 ) -> tuple[Any, dict[str, Any]]:
     config, data, program = run.config, run.data, run.program
     training = program.training
+    _, step_key, sample_key = _keys(config)
     if progress["step"]:
         _say(show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch

@@ -71,17 +71,26 @@ def like_tdgan_on_a_cpu(config: Config) -> None:
     config.schedule.learning_rate = 5e-4
 
 
+def use_small_resnet(config: Config) -> None:
+    """A residual network that two CPU cores train, and its optimiser; rate and epochs are open."""
+    config.model.encoder = "resnet"
+    config.model.resnet_depth = 18
+    config.model.resnet_width = 32
+    config.model.resnet_stem = "3x3"
+    config.optimizer.kind = "adamw"
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.decays_vectors = False
+    config.schedule.kind = "one_cycle"
+
+
 def like_the_shipped_recogniser(config: Config) -> None:
     """Network, normalisation, augmentations and optimiser of the recogniser that ships.
 
     Its weights fit: `training.initial_model=pretrained`. Epochs and rate are left to the
     configuration.
     """
-    config.model.encoder = "resnet"
+    use_small_resnet(config)
     config.model.image_size_px = 64
-    config.model.resnet_depth = 18
-    config.model.resnet_width = 32
-    config.model.resnet_stem = "3x3"
     config.model.squeeze_reduction = 8
     config.model.dropout_rate = 0.2
     config.data.training_transform = "resize"
@@ -100,10 +109,6 @@ def like_the_shipped_recogniser(config: Config) -> None:
         ConfigDict({"kind": "colour_jitter", "brightness": 0.3, "contrast": 0.3}),
         ConfigDict({"kind": "erasing", "probability": 0.4, "area": (0.02, 0.2), "fill": "mean"}),
     )
-    config.optimizer.kind = "adamw"
-    config.optimizer.weight_decay = 0.05
-    config.optimizer.decays_vectors = False
-    config.schedule.kind = "one_cycle"
 
 
 def shrink_to_tiny(config: Config) -> None:
