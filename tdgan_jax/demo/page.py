@@ -108,10 +108,14 @@ def _add_photograph(models: Mapping[str, Any], folder: Path) -> None:
 
     outputs = [message, annotated, circumplex, table, download]
     action = _answering(answer, len(outputs))
+
+    def take(path: str | None, *given: Any) -> Iterator[tuple[Any, ...]]:
+        for found in action(path, *given):
+            yield (*found, path)
+
+    # One event each: of pairs that follow one another, those of a removal and an upload could mix.
     for change, source in ((file.upload, file), (file.clear, file), (webcam.input, webcam)):
-        change(lambda path: path, source, shown, **_QUEUE).then(
-            action, [shown, model, faces], outputs, **_QUEUE
-        )
+        change(take, [source, model, faces], [*outputs, shown], **_QUEUE)
     for choice in (model, faces):
         choice.input(action, [shown, model, faces], outputs, **_QUEUE)
 

@@ -182,6 +182,7 @@ def test_what_cannot_be_read_has_the_words_of_predict(opened, tmp_path, monkeypa
         assert f"tdgan-jax: {message.text_content()}\n" == err
         assert not page.locator("#photograph-rows table").count()
         page.get_by_label("Remove").or_(page.get_by_label("Clear")).first.click()
+        message.wait_for(state="hidden")
     assert not scrolls_sideways(page)
 
 
