@@ -71,6 +71,12 @@ def owners_files(codes=CODES, affects=AFFECTS, *, tasks=("EXPR_Set", "VA_Set")) 
     return files
 
 
+# The tables of another year beside those of `owners_files`.
+TWO_CHALLENGES = {
+    "annotations/EXPR_Classification_Challenge/Train_Set/1-30.txt": CLASSES + "1\n0\n",
+}
+
+
 def prepare(source, tmp_path, **options):
     return prepare_dataset("aff_wild2", source, data_dir=tmp_path / "data", **options)
 
@@ -192,6 +198,10 @@ def test_lines_that_are_refused(change, message, tmp_path):
             "frame 1 of the video 1-30 is there twice, as copy/1-30/00001.jpg and cropped",
         ),
         (owners_files(affects={"Train": {"1-30": [(-5, -5)]}}), "no readable image in the source"),
+        (
+            owners_files() | TWO_CHALLENGES,
+            "aff_wild2: 1-30/00001.jpg is listed twice, as anger and as neutral; leave one of",
+        ),
     ],
 )
 def test_sources_that_are_refused(files, message, tmp_path):

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -149,6 +149,11 @@ class Builder(ImageBuilder):
         if self._left_out:
             counted = (f"{count} {name}" for name, count in self._left_out.most_common())
             self.notes["faces_of_other_categories"] = ", ".join(counted)
+        labels = defaultdict(set)
+        for image in listed:
+            labels[image.split, image.name, image.box].add(image.expression)
+        if contradicted := sum(len(expressions) > 1 for expressions in labels.values()):
+            self.notes["faces_with_two_expressions"] = contradicted
         return listed
 
     def _table(self, tree: SourceTree, table: str) -> Iterator[Face]:

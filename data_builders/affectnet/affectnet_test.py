@@ -205,6 +205,12 @@ def test_two_faces_of_a_photograph_have_names_of_their_own(tmp_path):
     assert found["0/0000abc.jpg#2"]["image"].shape == (6, 6, 3)
 
 
+def test_a_face_of_two_expressions_is_counted(tmp_path):
+    rows = [*TRAIN, row(0, 3), row(1, 1)]
+    metadata = prepare(write_tree(tmp_path / "s", owners_files(rows)), tmp_path).info.metadata
+    assert metadata["faces_with_two_expressions"] == 1
+
+
 def test_a_photograph_that_is_there_twice(tmp_path):
     files = owners_files()
     images = "Manually_Annotated/Manually_Annotated_Images"

@@ -87,8 +87,14 @@ class Builder(PosedBuilder):
                 f"{self.title}: no Emotion/S005/001/S005_001_00000011_emotion.txt and so on in "
                 f"{tree.path}; unpack Emotion_labels.zip beside cohn-kanade-images"
             )
-        labels = {}
+        labels: dict[Sequence, tuple[str, str]] = {}
         for match in matches:
+            sequence = match["subject"], match["session"]
+            if sequence in labels:
+                raise UserError(
+                    f"{self.title}: {labels[sequence][0]} and {match.string} label one sequence; "
+                    "move one of them out of the source"
+                )
             text = self.text(tree, match.string).strip()
             try:
                 code = float(text)  # such as 3.0000000e+00
@@ -99,5 +105,5 @@ class Builder(PosedBuilder):
                     f"{self.title}: {match.string} holds {text!r}, not a code from 0 to 7"
                 )
             expression = CK_PLUS_CODES[int(code)]
-            labels[match["subject"], match["session"]] = (match.string, expression)
+            labels[sequence] = (match.string, expression)
         return labels

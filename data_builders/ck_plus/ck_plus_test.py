@@ -134,6 +134,14 @@ def test_label_that_is_no_code_is_named(code, tmp_path):
         prepare_dataset("ck_plus", source, data_dir=tmp_path / "data", partial=True)
 
 
+def test_a_sequence_with_two_labels_is_refused(tmp_path):
+    label = next(name for name in SMALL if name.startswith("Emotion"))
+    second = label.replace("00000006_", "00000005_")
+    source = write_tree(tmp_path / "s", SMALL | {second: "1.0\n"})
+    with pytest.raises(UserError, match="5_emotion.txt and .*6_emotion.txt label one sequence"):
+        prepare_dataset("ck_plus", source, data_dir=tmp_path / "data", partial=True)
+
+
 def test_part_of_the_set_without_the_images_of_a_label(tmp_path):
     files = {n: d for n, d in SMALL.items() if "S011" not in n or n.startswith("Emotion")}
     source = write_tree(tmp_path / "s", files)

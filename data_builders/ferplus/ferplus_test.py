@@ -230,6 +230,10 @@ def test_bad_line_is_named(line, message, tmp_path, monkeypatch):
     assert builder.info.metadata["skipped_files"] == 1
 
 
+TWICE = owners_files()
+TWICE["FER2013Train/label.csv"] += 'fer0000000.png,"(0, 0, 48, 48)",0,0,0,0,0,0,9,0,0,0\n'
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -244,6 +248,7 @@ def test_bad_line_is_named(line, message, tmp_path, monkeypatch):
         ),
         ({"fer2013.csv": pixel_table(5)}, r"expected FER2013Train/label\.csv with"),
         ({"fer2013new.csv": "Usage,Image name\n"}, "lacks the column NF in its first line"),
+        (TWICE, r"FER2013Train/fer0000000\.png is listed twice, as .* and as fear; leave one of"),
     ],
 )
 def test_trees_that_are_refused(files, message, tmp_path):

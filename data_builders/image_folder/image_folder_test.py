@@ -150,6 +150,19 @@ def test_patterns_that_are_refused(pattern, error, message, tmp_path):
         ({"l.csv": "image\n,\n"}, "line 2: the column image is empty"),
         ({"l.csv": "image\na.png", "k.csv": "image\nb.png"}, r"two tables, k\.csv and l\.csv"),
         ({"l.csv": b"image\n\xff.png"}, "is not a csv file in UTF-8"),
+        (
+            {"l.csv": "image,subject\na.png,Ann\nb.png,ann"},
+            "image_folder: the subject Ann and the subject ann look like one in two spellings",
+        ),
+        ({"l.csv": "image,subject\na.png,s1\nb.png,s01"}, "the subject s01 and the subject s1 "),
+        (
+            {"l.csv": "image,subject,identity\na.png,x,Ann\nb.png,y,ann"},
+            "the identity Ann and the identity ann ",
+        ),
+        (
+            {"Bored/1.png": b"x", "bored/2.png": b"x"},
+            "the expression Bored and the expression bored ",
+        ),
     ],
 )
 def test_sources_that_are_refused(files, message, tmp_path):

@@ -158,6 +158,10 @@ def test_training_copies_of_test_images_are_removed(few, tmp_path):
             {"basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 5\n"},
             "train/surprise has 0 images where 4 are documented",
         ),
+        (
+            {"basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 5\ntrain_00001.jpg 4\n"},
+            "train_00001 is listed twice, as sadness and as happiness; leave one of them out",
+        ),
     ],
 )
 def test_incomplete_archives_are_refused(change, message, few, tmp_path):

@@ -27,7 +27,7 @@ from tdgan_jax.preparation.division import Division, folds, one_split, owners_sp
 from tdgan_jax.preparation.face_images import note_cropping, stored_face
 from tdgan_jax.preparation.image_features import image_example, image_features
 from tdgan_jax.preparation.image_workers import Reading, read_images
-from tdgan_jax.preparation.listing import ListedImage, tally
+from tdgan_jax.preparation.listing import ListedImage, check_listing, tally
 from tdgan_jax.preparation.source_builder import Detect, SourceBuilder
 from tdgan_jax.preparation.source_tree import SourceTree
 from tdgan_jax.preparation.spool import Spool
@@ -125,7 +125,7 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
                 yield image, data
 
     def checked_listing(self, tree: SourceTree) -> list[ListedImage]:
-        """Lists the images and compares their numbers with the owner's.
+        """Lists the images, each once, and compares their numbers with the owner's.
 
         Args:
             tree: The source.
@@ -134,9 +134,14 @@ class ImageBuilder(SourceBuilder, skip_registration=True):
             What `list_images` gives.
 
         Raises:
-            UserError: On the first difference, unless a part of the set is fine.
+            UserError: On an image that is listed twice or a name in two spellings, and on the first
+                difference of numbers, unless a part of the set is fine.
         """
         listed = self.list_images(tree)
+        try:
+            check_listing(listed)
+        except UserError as error:
+            raise UserError(f"{self.title}: {error}") from error
         documented = self.DOCUMENTED
         config = self.builder_config.name if self.builder_config else self.name
         if config in documented:

@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from tdgan_jax.errors import UserError
 from tdgan_jax.preparation.owners_boxes import OwnersBox
+from tdgan_jax.printing import printable
 
 
 class ListedImage(NamedTuple):
@@ -87,3 +89,34 @@ def tally(images: Iterable[ListedImage]) -> Counter[str]:
         subjects.add(image.subject)
     counts["subjects"] = len(subjects - {""})
     return counts
+
+
+def check_listing(images: Sequence[ListedImage]) -> None:
+    """Refuses what would be two truths: an image listed twice, or a name in two spellings.
+
+    Args:
+        images: The listing.
+
+    Raises:
+        UserError: If an image stands twice in one split, or two names of people or of classes
+            differ only in small and capital letters or in leading zeros.
+    """
+    known: dict[tuple[str, str], ListedImage] = {}
+    for image in images:
+        other = known.setdefault((image.split, image.file), image)
+        if other is not image:
+            labels = [printable(str(one.expression)) for one in (other, image)]
+            raise UserError(
+                f"{printable(image.file)} is listed twice, as {labels[0]} and as {labels[1]}; "
+                "leave one of them out"
+            )
+    for kind in ("subject", "identity", "expression"):
+        spelling_of: dict[str, str] = {}
+        for name in sorted({getattr(image, kind) for image in images} - {None}):
+            plain = re.sub(r"\d+", lambda digits: digits[0].lstrip("0") or "0", name.casefold())
+            if spelling_of.setdefault(plain, name) != name:
+                raise UserError(
+                    f"the {kind} {printable(spelling_of[plain])} and the {kind} {printable(name)} "
+                    "look like one in two spellings; spell them alike, or give them names that "
+                    "differ in more"
+                )
