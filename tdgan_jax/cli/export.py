@@ -24,9 +24,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="write a model's weights for other programs",
         description="Writes a folder with the weights, model.json (architecture, names of the "
         "expressions, preprocessing) and a measured parity: the files are loaded again and "
-        "compared with the model. torch: the six files of the released program, of IF-GAN one a "
-        "network; safetensors: one file with the same keys, needs no PyTorch; onnx: "
-        "recogniser.onnx and generator.onnx.",
+        "compared with the model. torch: for TDGAN the six files of the released program, for "
+        "IF-GAN a file a network, for the others those of their programs; safetensors: one file "
+        "with the same keys, needs no PyTorch; onnx: recogniser.onnx and generator.onnx.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -34,6 +34,7 @@ from tdgan_jax.printing import is_closed, print_text, printable
 if TYPE_CHECKING:
     from tdgan_jax.inference.inputs import Shard
     from tdgan_jax.inference.recognition import Recognised
+    from tdgan_jax.inference.records import FaceRecord
 
 _EXAMPLES = """\
 examples:
@@ -173,16 +174,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     inputs.check_named(args.pictures)
     with sigterm_cleans_up():
-        counts = _predict(args)
-    print_counts(args, counts)
+        counts, unread = _predict(args)
+    print_counts(args, counts, unread)
     left_out = "" if args.quiet else left_out_line(inputs.left_out(args.pictures))
     if left_out:
         print_text(f"tdgan-jax: not read in the folders: {left_out}", aside=True)
     return int(counts.keys() == {"decode_error"})  # nothing could be read
 
 
-def _predict(args: argparse.Namespace) -> collections.Counter[str]:
-    """Goes through all pictures and counts them by status."""
+def _predict(args: argparse.Namespace) -> "tuple[collections.Counter[str], FaceRecord | None]":
+    """Goes through all pictures; how many have which status, and the first one not read."""
     from tdgan_jax.inference import inputs, outputs, recognition, records, rows
     from tdgan_jax.inference.affect_curves import check_knows_affect, curves_file
 
@@ -195,6 +196,7 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
         if args.curves is not None:
             check_knows_affect(model)
     counts: collections.Counter[str] = collections.Counter()
+    unread = None
     with contextlib.ExitStack() as stack:
         unfinished = stack.enter_context(unfinished_rows(args, model))
         read = outputs.ReadFiles()
@@ -230,11 +232,13 @@ def _predict(args: argparse.Namespace) -> collections.Counter[str]:
             if unfinished is not None:
                 unfinished.note(result, counts)
             counts[result.status] += 1
+            if unread is None and result.status == records.DECODE_ERROR:
+                unread = result.records[0]
             if curves is not None:
                 curves.add(result.records)
             write([records.row_of(record, model.expression_names) for record in result.records])
             draw(result)
-    return counts
+    return counts, unread
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tdgan_jax.inference.inputs import InputFile
     from tdgan_jax.inference.outputs import ReadFiles
     from tdgan_jax.inference.recognition import Recognised
+    from tdgan_jax.inference.records import FaceRecord
     from tdgan_jax.inference.unfinished import UnfinishedRows
 
 
@@ -185,8 +186,12 @@ def annotations(
             )
 
 
-def print_counts(args: argparse.Namespace, counts: collections.Counter[str]) -> None:
-    """Says what was written, and how many pictures have which status."""
+def print_counts(
+    args: argparse.Namespace, counts: collections.Counter[str], unread: "FaceRecord | None"
+) -> None:
+    """Says what was written, how many pictures have which status, and one that was not read."""
+    from tdgan_jax.inference.records import DECODE_ERROR
+
     found = ", ".join(f"{number:,} {status}" for status, number in sorted(counts.items()))
     what = ""
     if args.annotate is not None:
@@ -194,10 +199,12 @@ def print_counts(args: argparse.Namespace, counts: collections.Counter[str]) -> 
     if args.out is not None:
         also = "" if args.annotate is None else f" and {what} {printable(args.annotate)}"
         print_text(f"wrote {printable(args.out)}{also} ({found or 'no files'})")
-        return
     if args.quiet:
         return
-    if args.annotate is not None:  # the rows have the standard output
+    if args.out is None and args.annotate is not None:  # the rows have the standard output
         print_text(f"tdgan-jax: wrote {what} {printable(args.annotate)}", aside=True)
-    if counts["decode_error"]:
-        print_text(f"tdgan-jax: not all pictures could be read ({found})", aside=True)
+    number = counts[DECODE_ERROR]
+    if number and (args.out is None or number == counts.total()):
+        first = "" if unread is None else f"; the first: {unread.file}: {unread.reason}"
+        text = f"tdgan-jax: {number:,} of {counts.total():,} pictures could not be read{first}"
+        print_text(text, aside=True)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdgan_jax.cli.counts_table import counts_table
@@ -107,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     print_text(f"prepared {builder.info.full_name} in {builder.data_path} ({seconds:.1f} s)")
     print_text("\n".join(summary(builder)))
+    if tables := ", ".join(sorted(path.name for path in Path(builder.data_path).glob("*.csv"))):
+        print_text(f"tables of what was found, in that folder: {tables}")
     return 0
 
 

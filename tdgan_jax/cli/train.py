@@ -157,7 +157,7 @@ def summary(result: dict[str, Any], workdir: Path) -> str:
 
     lines = [
         f"{result['steps']} steps in {result['seconds']:.0f} s; parameters of epoch "
-        f"{result['epoch']} (selected on {_chooser(result)}); test accuracy:"
+        f"{result['epoch']} (the first is 0; selected on {_chooser(result)}); test accuracy:"
     ]
     named = recognisers(result)
     for name, figures in named.items():

@@ -19,6 +19,8 @@ from tdgan_jax.runs.folder import recognisers
 SUMMARISED_FIGURES = ("accuracy", "mean_class_accuracy", "macro_f1")
 # Where an answer has no probability at all: what the cross-entropy counts of it.
 LEAST_PROBABILITY = 1e-7
+# An interval of an accuracy that says next to nothing.
+_WIDE = 0.3
 
 
 def recognition_metrics(
@@ -179,10 +181,10 @@ def chance_warning(figures: Mapping[str, Any]) -> str | None:
         found = f"({interval['low']:.3f} to {interval['high']:.3f}) is hardly better than"
     else:
         return None
-    return (
-        f"{accuracy:.3f} {found} always answering “{label}” ({chance:.3f}). "
-        "Too little training, or is the label order wrong?"
-    )
+    cause = "Too little training, or is the label order wrong?"
+    if interval is not None and interval["high"] - interval["low"] > _WIDE:
+        cause = f"The {interval['num_units']} {interval['unit']}s of the test are too few to tell."
+    return f"{accuracy:.3f} {found} always answering “{label}” ({chance:.3f}). {cause}"
 
 
 def _pooled_subjects(per_fold: Sequence[Mapping[str, Sequence[int]] | None]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tdgan_jax.evaluation.training_images import is_own_test, num_training_image
 from tdgan_jax.exchange.selected_runs import open_selected_run, read_config
 from tdgan_jax.families.program import Program
 from tdgan_jax.families.recogniser import of_classes
+from tdgan_jax.printing import printable
+from tdgan_jax.runs.folder import is_run_folder
 from tdgan_jax.steps.parallel import make_mesh
 
 
@@ -95,8 +97,14 @@ def evaluate_folds(
             f"each fold of {folder} is evaluated on its own test part; leave --dataset and --split "
             "out, or give the folder of one fold"
         )
+    names = [fold_name(number) for number in range(config.data.num_folds)]
+    if missing := [name for name in names if not is_run_folder(folder / name)]:
+        raise UserError(
+            f"{printable(folder)}: {', '.join(missing)} not yet trained; the command that started "
+            "the run goes on, or give the folder of one fold"
+        )
     program, figures = None, {}
-    for name in map(fold_name, range(config.data.num_folds)):
+    for name in names:
         figures[name], program = _evaluate(
             folder / name, dataset, split, data_dir, allow_different_crops, program, show_progress
         )

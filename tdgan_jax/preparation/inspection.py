@@ -68,7 +68,6 @@ def inspect_source(
     assert isinstance(builder, ImageBuilder)
     with SourceTree(source) as tree:
         listed = builder.checked_listing(tree)
-        _check_spellings(builder.title, listed)
         pictures = [stored.digest for _, stored in builder.stored_images(tree, listed)]
     builder.check_not_empty(len(pictures))
     _check_nothing_left_out(builder)
@@ -76,21 +75,6 @@ def inspect_source(
     _check_people(builder.title, listed, identical)
     notes = {name: value for name, value in builder.notes.items() if value}
     return Inspection(listed, notes | {"identical_pictures": len(identical)})
-
-
-def _check_spellings(title: str, listed: Sequence[ListedImage]) -> None:
-    for what, thing, names in (
-        ("subjects", "person", (image.subject for image in listed)),
-        ("classes", "class", (image.expression or "" for image in listed)),
-    ):
-        spellings: dict[str, str] = {}
-        for name in names:
-            other = spellings.setdefault(name.casefold(), name)
-            if other != name:
-                raise UserError(
-                    f"{title}: the {what} {other} and {name} differ in case only; if they are one "
-                    f"{thing}, spell them alike"
-                )
 
 
 def _check_nothing_left_out(builder: ImageBuilder) -> None:

@@ -60,7 +60,7 @@ def accuracy_section(runs: Mapping[str, RunFiles]) -> str:
         figure_html = curve_figure(
             f"accuracy-{len(cards)}",
             curves,
-            x_label="epoch",
+            x_label="epoch (from 0)",
             y_label="accuracy",
             description=f"Accuracy over the epochs, {title}",
             y_range=(0.0, min(1.0, 1.15 * max(values, default=1.0)) or 1.0),

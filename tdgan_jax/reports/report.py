@@ -117,7 +117,7 @@ def _runs(by_name: Mapping[str, RunFiles]) -> tuple[str, Facts, Sections]:
     facts = [
         ("State", "finished" if run.result else "not finished"),
         ("Steps", _grouped(last.get("step"))),
-        ("Chosen epoch", _grouped(result.get("epoch"))),
+        ("Chosen epoch (from 0)", _grouped(result.get("epoch"))),
         ("Time", _duration(result.get("seconds"))),
         ("Seed", _grouped(result.get("seed"))),
         ("Images a second", _median_speed(run)),

@@ -123,7 +123,7 @@ BROKEN_TREES = {
         "image_folder",
         own_pictures("happy/ann_1.png", "sad/Ann_2.png"),
         "",
-        r"the subjects ann and Ann differ in case only; if they are one person, spell them alike",
+        r"the subject Ann and the subject ann look like one in two spellings; spell them alike, or",
     ),
     "set that is there twice": (
         "ck_plus",
@@ -183,7 +183,7 @@ BROKEN_TREES |= {
         "image_folder",
         own_pictures("bored/1.png", "Bored/2.png"),
         "",
-        r"the classes (B|b)ored and (B|b)ored differ in case only; if they are one class, spell",
+        r"the expression Bored and the expression bored look like one in two spellings; spell",
     ),
     "control characters": (
         "image_folder",

@@ -61,7 +61,10 @@ def test_rows_go_to_stdout_as_csv(photos, capfd):
     assert damaged["status"] == "decode_error" and "not a readable image" in damaged["reason"]
     assert damaged["label"] == damaged["dark"] == damaged["left"] == ""
     assert (bright["label"], bright["right"], bright["bottom"]) == ("bright", "30.0", "10.0")
-    assert err == "tdgan-jax: not all pictures could be read (1 decode_error, 2 ok)\n"
+    assert err == (
+        "tdgan-jax: 1 of 3 pictures could not be read; the first: photos/b.png: not a readable "
+        "image (damaged, or of an unknown format)\n"
+    )
 
 
 def test_csv_and_json_lines_say_the_same(photos, capfd):
@@ -112,10 +115,13 @@ def test_the_only_picture_is_damaged(photos, capfd):
 
 
 def test_that_nothing_could_be_read_is_a_failure(photos, capfd):
-    assert predict("photos/b.png", "photos/nothing.png") == 1
+    assert predict("photos/nothing.png", "photos/b.png") == 1
     out, err = capfd.readouterr()
     assert [row["status"] for row in rows_in(out)] == ["decode_error"] * 2
-    assert err == "tdgan-jax: not all pictures could be read (2 decode_error)\n"
+    line = "2 of 2 pictures could not be read; the first: photos/nothing.png: "
+    assert err.startswith(f"tdgan-jax: {line}") and err.count("\n") == 1
+    assert predict("photos/nothing.png", "photos/b.png", "--out", "rows.csv") == 1
+    assert capfd.readouterr() == ("wrote rows.csv (2 decode_error)\n", err)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ def test_expressions_are_counted_by_class(tmp_path, capfd):
         ["removed", "from", "train:", "1"],
         # Ramps of another brightness look alike.
         ["near", "duplicates", "across", "splits:", "2"],
+        ["tables", "of", "what", "was", "found,", "in", "that", "folder:"]
+        + ["near_duplicates.csv,", "removed_duplicates.csv"],
     ]
 
 
@@ -96,6 +98,7 @@ def test_own_images_with_a_pattern_for_the_subjects(tmp_path, capfd):
         ["identities", "1", "1", "1"],
         ["subject", "pattern:", r"^(S\d+)_"],
         ["folds:", "3,", "because", "there", "are", "only", "3", "subjects"],
+        ["tables", "of", "what", "was", "found,", "in", "that", "folder:", "folds.csv"],
     ]
     folds = (tmp_path / "data" / "image_folder" / "1.0.0" / "folds.csv").read_text().splitlines()
     assert folds[0] == "subject,fold,images,happiness,sadness"

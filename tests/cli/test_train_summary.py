@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tdgan_jax.cli.train import folds_summary, summary
+from tdgan_jax.evaluation.metrics import chance_warning
 
 NAMES = ["anger", "fear"]
 
@@ -36,7 +37,8 @@ def test_accuracies_come_with_intervals_and_with_the_warning_near_chance():
         "selected_on": "test",
     }
     assert summary(result, Path("run")).splitlines() == [
-        "12 steps in 3 s; parameters of epoch 1 (selected on test, optimistic); test accuracy:",
+        "12 steps in 3 s; parameters of epoch 1 (the first is 0; selected on test, optimistic); "
+        "test accuracy:",
         "  expression module            0.850 (0.800 to 0.900, 95% over 10 subjects)",
         "  expression discriminator     0.620 (0.550 to 0.700, 95% over 10 subjects)",
         "  ridge regression on pixels   0.500",
@@ -44,6 +46,12 @@ def test_accuracies_come_with_intervals_and_with_the_warning_near_chance():
         "always answering “anger” (0.600). Too little training, or is the label order wrong?",
         "report: run/report.html",
     ]
+
+
+def test_a_wide_interval_is_no_reason_to_train_longer():
+    few = figures((50, 20), low=0.4, high=0.9)
+    text = "The 10 subjects of the test are too few to tell."
+    assert chance_warning(few).endswith(f"always answering “anger” (0.600). {text}")
 
 
 def test_so_do_those_of_a_cross_validation():

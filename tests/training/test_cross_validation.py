@@ -201,6 +201,13 @@ def test_evaluate_refuses_a_split_that_most_folds_were_trained_on(killed):
             evaluate_folds(killed.workdir, dataset=name, split="fold_0")
 
 
+def test_evaluate_names_the_folds_that_are_not_there(killed, tmp_path):
+    for part in ("config.json", "fold_1"):
+        (tmp_path / part).symlink_to(killed.workdir / part)
+    with pytest.raises(UserError, match=r": fold_0(, fold_2)? not yet trained; the command that"):
+        evaluate_folds(tmp_path)
+
+
 def test_a_killed_fold_goes_on_to_bit_identical_parameters(killed):
     assert killed.untouched, "fold_0 was finished"
     folders = [killed.workdir / "fold_1", killed.fold_alone / "fold_1"]
