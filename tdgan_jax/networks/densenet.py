@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import average_pool_2x2, max_pool_3x3_stride_2
+from tdgan_jax.networks.layers import average_pool_2x2, convolve, max_pool_3x3_stride_2
 
 # Depth to layers of each block; of 161 the growth rate is 48 and the stem has 96 channels.
 DEPTHS = {
@@ -65,6 +65,7 @@ def convolution(
         padding=kernel_size // 2,
         use_bias=False,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_in", "normal"),
+        conv_general_dilated=convolve,
         rngs=rngs,
     )
 

@@ -14,6 +14,7 @@ from tdgan_jax.errors import UserError
 from tdgan_jax.networks.layers import (
     Initializer,
     InstanceNorm,
+    convolve,
     max_pool_3x3_stride_2,
     per_example_dropout,
     uniform_fan_in,
@@ -37,6 +38,7 @@ def convolution(
         use_bias=use_bias,
         kernel_init=init,
         bias_init=init,
+        conv_general_dilated=convolve,
         rngs=rngs,
     )
 

@@ -4,13 +4,14 @@ Feature maps are float32 or bfloat16 `[N, H, W, C]`. Every function here is pure
 parameters only. Kernels are stored `[kernel_height, kernel_width, in, out]`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 Initializer = Callable[..., jax.Array]
 
@@ -30,6 +31,53 @@ def linear(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear
     """Linear layer, kernel and bias initialised as PyTorch does."""
     init = uniform_fan_in(in_features)
     return nnx.Linear(in_features, out_features, kernel_init=init, bias_init=init, rngs=rngs)
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **options: Any,
+) -> jax.Array:
+    """`lax.conv_general_dilated` for `nnx.Conv`, as one matrix product where the map is small.
+
+    Where the output has fewer rows or columns than the kernel, the CPU backend takes a path, also
+    for the gradients, that is 10 to 60 times slower than the product (`benchmarks/README.md`).
+
+    Args:
+        x: `[N, H, W, in]`.
+        kernel: `[kernel_height, kernel_width, in, out]`.
+        window_strides: Of rows and of columns.
+        padding: Zeros before and after rows and columns.
+        **options: The further arguments of `conv_general_dilated`, without dilation or groups.
+
+    Returns:
+        `[N, (H + padding - kernel_height) // stride + 1, ..., out]`.
+    """
+    size = kernel.shape[:2]
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], size, window_strides, padding)
+    height, width = (
+        (x.shape[1 + i] + sum(padding[i]) - size[i]) // window_strides[i] + 1 for i in range(2)
+    )
+    if height >= size[0] and width >= size[1]:
+        return lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
+    rows, columns = window_strides
+    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    windows = jnp.concatenate(
+        [
+            padded[
+                :,
+                i : i + rows * (height - 1) + 1 : rows,
+                j : j + columns * (width - 1) + 1 : columns,
+            ]
+            for i in range(size[0])
+            for j in range(size[1])
+        ],
+        axis=-1,
+    )  # [N, h, w, kernel_height * kernel_width * in]
+    return windows @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import max_pool_3x3_stride_2, uniform_fan_in
+from tdgan_jax.networks.layers import convolve, max_pool_3x3_stride_2, uniform_fan_in
 
 # Depth to number of blocks of each stage, and whether these are bottlenecks.
 DEPTHS = {
@@ -40,6 +40,7 @@ def convolution(
         padding=kernel_size // 2,
         use_bias=False,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        conv_general_dilated=convolve,
         rngs=rngs,
     )
 

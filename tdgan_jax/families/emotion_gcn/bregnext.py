@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import average_pool_2x2, uniform_fan_in
+from tdgan_jax.networks.layers import average_pool_2x2, convolve, uniform_fan_in
 
 STAGE_LAYERS = (7, 8, 7)
 STAGE_WIDTHS = (32, 64, 128)
@@ -33,6 +33,7 @@ def _convolution(
         padding=1,
         kernel_init=kaiming if is_kaiming else uniform_fan_in(fan_in),
         bias_init=uniform_fan_in(fan_in),
+        conv_general_dilated=convolve,
         rngs=rngs,
     )
 

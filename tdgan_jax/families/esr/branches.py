@@ -13,7 +13,7 @@ from flax import nnx
 
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
 from tdgan_jax.networks.cbam import CBAM
-from tdgan_jax.networks.layers import linear, max_pool_2x2, uniform_fan_in
+from tdgan_jax.networks.layers import convolve, linear, max_pool_2x2, uniform_fan_in
 
 FIRST_KERNEL_SIZE = 5
 KERNEL_SIZE = 3
@@ -79,6 +79,7 @@ class Block(nnx.Module):
             padding=kernel_size // 2 if is_padded else 0,
             kernel_init=init,
             bias_init=init,
+            conv_general_dilated=convolve,
             rngs=rngs,
         )
         self.norm = BatchNorm(out_channels, rngs=rngs)

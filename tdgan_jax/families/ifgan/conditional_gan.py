@@ -11,7 +11,7 @@ from flax import nnx
 
 from tdgan_jax.networks.attention import SelfAttention
 from tdgan_jax.networks.batch_norm import BatchNorm, BatchStatistics
-from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, per_example_dropout
+from tdgan_jax.networks.layers import conv_transpose_4x4_stride_2, convolve, per_example_dropout
 
 LEAKY_SLOPE = 0.2
 SKIP_SOURCES = ("convolution", "attended")
@@ -46,6 +46,7 @@ class Downsampling(nnx.Module):
             padding=1,
             use_bias=use_bias,
             kernel_init=kernel_init,
+            conv_general_dilated=convolve,
             rngs=rngs,
         )
         self.norm = BatchNorm(out_channels, scale_init=scale_init, rngs=rngs) if has_norm else None

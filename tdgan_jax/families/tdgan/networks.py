@@ -29,6 +29,7 @@ from tdgan_jax.networks.layers import (
     InstanceNorm,
     average_pool_2x2,
     conv_transpose_4x4_stride_2,
+    convolve,
     normalise_pixels,
     resize_conv_3x3,
     uniform_fan_in,
@@ -148,6 +149,7 @@ class Decoder(nnx.Module):
                 padding=1,
                 kernel_init=released_normal(in_channels, released_channels),
                 bias_init=uniform_fan_in(9 * in_channels),
+                conv_general_dilated=convolve,
                 rngs=rngs,
             )
 
@@ -169,6 +171,7 @@ class Decoder(nnx.Module):
             padding=1,
             use_bias=False,
             kernel_init=released_normal(widths[-1], 64),
+            conv_general_dilated=convolve,
             rngs=rngs,
         )
 
