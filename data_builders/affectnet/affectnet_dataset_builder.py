@@ -149,7 +149,7 @@ class Builder(ImageBuilder):
         if self._left_out:
             counted = (f"{count} {name}" for name, count in self._left_out.most_common())
             self.notes["faces_of_other_categories"] = ", ".join(counted)
-        labels = defaultdict(set)
+        labels = defaultdict(set)  # counted, not refused: the tables are the owner's
         for image in listed:
             labels[image.split, image.name, image.box].add(image.expression)
         if contradicted := sum(len(expressions) > 1 for expressions in labels.values()):

@@ -162,6 +162,10 @@ def test_training_copies_of_test_images_are_removed(few, tmp_path):
             {"basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 5\ntrain_00001.jpg 4\n"},
             "train_00001 is listed twice, as sadness and as happiness; leave one of them out",
         ),
+        (
+            {"basic/EmoLabel/list_patition_label.txt": "train_00001.jpg 5\n" * 2},
+            "train_00001 is listed twice; leave one of them out",
+        ),
     ],
 )
 def test_incomplete_archives_are_refused(change, message, few, tmp_path):

@@ -161,6 +161,7 @@ def run(args: argparse.Namespace) -> int:
     from tdgan_jax.data.picture_files import left_out_line
     from tdgan_jax.inference import inputs
     from tdgan_jax.inference.faces import smallest_face
+    from tdgan_jax.inference.records import DECODE_ERROR
     from tdgan_jax.inference.unfinished import is_complete
 
     smallest_face(args.smallest_face)
@@ -179,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
     left_out = "" if args.quiet else left_out_line(inputs.left_out(args.pictures))
     if left_out:
         print_text(f"tdgan-jax: not read in the folders: {left_out}", aside=True)
-    return int(counts.keys() == {"decode_error"})  # nothing could be read
+    return int(counts.keys() == {DECODE_ERROR})  # nothing could be read
 
 
 def _predict(args: argparse.Namespace) -> "tuple[collections.Counter[str], FaceRecord | None]":

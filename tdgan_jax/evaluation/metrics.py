@@ -182,8 +182,10 @@ def chance_warning(figures: Mapping[str, Any]) -> str | None:
     else:
         return None
     cause = "Too little training, or is the label order wrong?"
-    if interval is not None and interval["high"] - interval["low"] > _WIDE:
-        cause = f"The {interval['num_units']} {interval['unit']}s of the test are too few to tell."
+    if interval is not None and interval["low"] <= chance <= interval["high"]:
+        if interval["high"] - interval["low"] > _WIDE:
+            units = f"{interval['num_units']} {interval['unit']}s"
+            cause = f"The {units} of the test are too few to tell."
     return f"{accuracy:.3f} {found} always answering “{label}” ({chance:.3f}). {cause}"
 
 

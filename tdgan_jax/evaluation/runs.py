@@ -100,8 +100,8 @@ def evaluate_folds(
     names = [fold_name(number) for number in range(config.data.num_folds)]
     if missing := [name for name in names if not is_run_folder(folder / name)]:
         raise UserError(
-            f"{printable(folder)}: {', '.join(missing)} not yet trained; the command that started "
-            "the run goes on, or give the folder of one fold"
+            f"{printable(folder)}: {', '.join(missing)} not yet trained; train with "
+            "--config.data.fold=-1 for all folds, or give the folder of one fold"
         )
     program, figures = None, {}
     for name in names:

@@ -71,6 +71,7 @@ class SpatialGate(nnx.Module):
             kernel_init: Initialises the kernel.
             rngs: Initialises the parameters.
         """
+        # Without `convolve`: of two channels the windows would take longer than the convolution.
         self.conv = nnx.Conv(
             2,
             1,

@@ -42,15 +42,16 @@ def convolve(
 ) -> jax.Array:
     """`lax.conv_general_dilated` for `nnx.Conv`, as one matrix product where the map is small.
 
-    Where the output has fewer rows or columns than the kernel, the CPU backend takes a path, also
-    for the gradients, that is 10 to 60 times slower than the product (`benchmarks/README.md`).
+    Where the output has fewer rows or columns than the kernel, the CPU backend takes a path that is
+    up to 60 times slower than the product for many channels (`benchmarks/README.md`).
 
     Args:
         x: `[N, H, W, in]`.
         kernel: `[kernel_height, kernel_width, in, out]`.
         window_strides: Of rows and of columns.
         padding: Zeros before and after rows and columns.
-        **options: The further arguments of `conv_general_dilated`, without dilation or groups.
+        **options: The further arguments of `conv_general_dilated`, as `nnx.Conv` gives them without
+            dilation or groups.
 
     Returns:
         `[N, (H + padding - kernel_height) // stride + 1, ..., out]`.
@@ -77,7 +78,8 @@ def convolve(
         ],
         axis=-1,
     )  # [N, h, w, kernel_height * kernel_width * in]
-    return windows @ kernel.reshape(-1, kernel.shape[-1])
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    return jnp.matmul(windows, weights, precision=options.get("precision"))
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:

@@ -105,10 +105,14 @@ def check_listing(images: Sequence[ListedImage]) -> None:
     for image in images:
         other = known.setdefault((image.split, image.file), image)
         if other is not image:
-            labels = [printable(str(one.expression)) for one in (other, image)]
+            difference = ""
+            for what in ("name", "expression"):
+                values = [getattr(one, what) for one in (other, image)]
+                if values[0] != values[1]:
+                    first, second = (printable(str(value)) for value in values)
+                    difference += f", as {first} and as {second}"
             raise UserError(
-                f"{printable(image.file)} is listed twice, as {labels[0]} and as {labels[1]}; "
-                "leave one of them out"
+                f"{printable(image.file)} is listed twice{difference}; leave one of them out"
             )
     for kind in ("subject", "identity", "expression"):
         spelling_of: dict[str, str] = {}

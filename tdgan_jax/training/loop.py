@@ -181,7 +181,10 @@ def _run_epochs(
         _say(show_progress, f"going on after step {progress['step']}")
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
-    _say(show_progress, "compiling; the first step waits for it, minutes for a large network")
+    if progress["step"] < last_step:
+        _say(
+            show_progress, "the first step is compiled, unless it was: minutes for a large network"
+        )
     rows = rows_of_this_process(feed.batch_size, program.mesh)
     sample_batch = next(feed.batches(epoch=0, rows=slice(training.sample_rows)))
     started = time.monotonic() - progress["seconds"]

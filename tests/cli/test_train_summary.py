@@ -52,6 +52,10 @@ def test_a_wide_interval_is_no_reason_to_train_longer():
     few = figures((50, 20), low=0.4, high=0.9)
     text = "The 10 subjects of the test are too few to tell."
     assert chance_warning(few).endswith(f"always answering “anger” (0.600). {text}")
+    below = figures((10, 5), low=0.05, high=0.5)  # not by chance, however few they are
+    assert chance_warning(below).endswith(
+        "(0.600). Too little training, or is the label order wrong?"
+    )
 
 
 def test_so_do_those_of_a_cross_validation():

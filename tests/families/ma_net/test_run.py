@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tdgan_jax
+from benchmarks import diversity
 from tdgan_jax.data.loading import load_test_examples
 from tdgan_jax.errors import UsageError, UserError
 from tdgan_jax.evaluation.runs import evaluate_run
@@ -47,6 +48,14 @@ def run(drawn_datasets, tmp_path_factory):
 def images(run):
     config = run.config
     return load_test_examples(config, "synthetic_faces", "64", "test[:6]")
+
+
+def test_the_benchmark_of_diversity_has_the_figures_of_the_run(run, drawn_datasets):
+    args = diversity.parser().parse_args([str(run.workdir), "--data-dir", str(drawn_datasets)])
+    (figures,) = diversity.measure(args).values()
+    result = json.loads((run.workdir / "result.json").read_text())
+    assert figures["accuracy"] == {name: result[name]["accuracy"] for name in figures["accuracy"]}
+    assert figures["mean_class_accuracy"] == result["classifier"]["mean_class_accuracy"]
 
 
 def test_a_run_is_evaluated_and_reported(run):
