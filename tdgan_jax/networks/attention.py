@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from tdgan_jax.networks.layers import Initializer
+from tdgan_jax.networks.layers import Initializer, convolve
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
@@ -88,7 +88,14 @@ class SelfAttention(nnx.Module):
         """
 
         def convolution(out_channels: int) -> nnx.Conv:
-            return nnx.Conv(channels, out_channels, (1, 1), kernel_init=kernel_init, rngs=rngs)
+            return nnx.Conv(
+                channels,
+                out_channels,
+                (1, 1),
+                kernel_init=kernel_init,
+                conv_general_dilated=convolve,
+                rngs=rngs,
+            )
 
         reduced = max(1, channels // reduction)
         self.chunk_size = chunk_size

@@ -40,10 +40,11 @@ def convolve(
     padding: str | Sequence[tuple[int, int]],
     **options: Any,
 ) -> jax.Array:
-    """`lax.conv_general_dilated` for `nnx.Conv`, as one matrix product where the map is small.
+    """`lax.conv_general_dilated` for `nnx.Conv`, as one matrix product where that is faster.
 
-    Where the output has fewer rows or columns than the kernel, the CPU backend takes a path that is
-    up to 60 times slower than the product for many channels (`benchmarks/README.md`).
+    That is a 1x1 kernel, and a map that is small: where the output has fewer rows or columns than
+    the kernel, the CPU backend takes a path that is up to 60 times slower than the product for many
+    channels (`benchmarks/README.md`).
 
     Args:
         x: `[N, H, W, in]`.
@@ -62,7 +63,7 @@ def convolve(
     height, width = (
         (x.shape[1 + i] + sum(padding[i]) - size[i]) // window_strides[i] + 1 for i in range(2)
     )
-    if height >= size[0] and width >= size[1]:
+    if size != (1, 1) and height >= size[0] and width >= size[1]:
         return lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
     rows, columns = window_strides
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))

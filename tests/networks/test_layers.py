@@ -1,4 +1,4 @@
-"""Convolutions of small maps, which are one matrix product."""
+"""Convolutions that are one matrix product: of small maps, and with 1x1 kernels."""
 
 from functools import partial
 
@@ -11,8 +11,11 @@ from jax import lax
 from tdgan_jax.networks.layers import convolve
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# By rows, columns, kernel, stride and padding: fewer rows, fewer columns, or both than the kernel.
-SMALL = [
+# By rows, columns, kernel, stride and padding: 1x1 kernels, then fewer rows, fewer columns or both
+# than the kernel.
+PRODUCTS = [
+    (7, 5, 1, 1, ((0, 0), (0, 0))),
+    (7, 5, 1, 2, ((0, 0), (0, 0))),
     (2, 2, 3, 1, ((1, 1), (1, 1))),
     (1, 1, 3, 1, ((1, 1), (1, 1))),
     (3, 3, 3, 2, ((1, 1), (1, 1))),
@@ -25,8 +28,8 @@ SMALL = [
 ]
 
 
-@pytest.mark.parametrize(("height", "width", "size", "stride", "padding"), SMALL)
-def test_a_small_map_gives_the_numbers_of_the_convolution(height, width, size, stride, padding):
+@pytest.mark.parametrize(("height", "width", "size", "stride", "padding"), PRODUCTS)
+def test_a_product_gives_the_numbers_of_the_convolution(height, width, size, stride, padding):
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (2, height, width, 5))
     kernel = jax.random.normal(keys[1], (size, size, 5, 4))
