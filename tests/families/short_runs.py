@@ -67,25 +67,30 @@ def assert_same(first, second) -> None:
 
 
 def assert_devices_agree(run: Run, updates=(), *, rtol: float) -> None:
-    """A step of a run's program, and of four devices, leave the same state and metrics.
+    """A step of a run's program, of two and of four devices, leave the same state and metrics.
 
     Args:
         run: On one device, with an optimiser without Adam's divisions.
         updates: Of the step.
         rtol: Of the largest value of each array.
     """
-    four = make_program(run.config, make_mesh(jax.devices()[:4]), run.data.names)
+    several = [
+        make_program(run.config, make_mesh(jax.devices()[:count]), run.data.names)
+        for count in (2, 4)
+    ]
     batch = next(run.data.feed.batches(0))
     found = []
-    for program in (run.program, four):
+    for program in (run.program, *several):
         state = replicate(run.program.init_state(jax.random.key(3)), program.mesh)
         after = program.train_step(updates)(
             state, shard_batch(batch, program.mesh), jax.random.key(4)
         )
         found.append(jax.device_get(after))
-    paths = jax.tree_util.tree_leaves_with_path(found[0])
-    for (path, a), b in zip(paths, jax.tree.leaves(found[1]), strict=True):
-        # The gradient of a bias before a batch norm is zero: what is left is rounding.
-        tolerance = rtol * float(np.abs(b).max()) + 1e-4
-        name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=name)
+    of_one, *of_several = found
+    paths = jax.tree_util.tree_leaves_with_path(of_one)
+    for other in of_several:
+        for (path, a), b in zip(paths, jax.tree.leaves(other), strict=True):
+            # The gradient of a bias before a batch norm is zero: what is left is rounding.
+            tolerance = rtol * float(np.abs(b).max()) + 1e-4
+            name = jax.tree_util.keystr(path)
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, err_msg=name)

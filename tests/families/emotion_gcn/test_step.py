@@ -1,4 +1,4 @@
-"""The training step: beside PyTorch's own, on four devices, and what it must not move."""
+"""The training step: beside PyTorch's own, on several devices, and what it must not move."""
 
 from functools import cache
 
@@ -129,11 +129,12 @@ def test_what_gets_no_gradient_stays_to_the_bit():
     assert not np.allclose(*means)
 
 
-def test_four_devices_give_the_steps_of_one():
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_several_devices_give_the_steps_of_one(num_devices):
     expected, expected_metrics = after_steps(*BREGNEXT, 2)
     model = model_of(*BREGNEXT)
     setup = setup_of(model, axis_name="batch")
-    mesh = make_mesh(jax.devices()[:4])
+    mesh = make_mesh(jax.devices()[:num_devices])
     step = parallel_train_step(
         lambda state, batch, key: train_step(setup, state, batch), mesh, mapping="shard_map"
     )

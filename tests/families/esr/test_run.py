@@ -110,7 +110,7 @@ def test_a_stopped_run_ends_the_same(run, tmp_path):
     assert results[0]["by_selection"] == results[1]["by_selection"]
 
 
-def test_one_device_computes_what_four_do(run):
+def test_one_device_computes_what_two_and_four_do(run):
     assert_devices_agree(run, 1, rtol=1e-3)
 
 

@@ -75,7 +75,7 @@ def test_a_stopped_run_ends_the_same(run, tmp_path):
     assert_same(last_state(run), last_state(resumed))
 
 
-def test_one_device_computes_what_four_do(run):
+def test_one_device_computes_what_two_and_four_do(run):
     assert_devices_agree(run, rtol=1e-3)
 
 
