@@ -268,7 +268,7 @@ def test_a_stopped_run_ends_the_same(run, tmp_path):
     assert_same(last_state(run), last_state(resumed))
 
 
-def test_one_device_computes_what_four_do(run):
+def test_one_device_computes_what_two_and_four_do(run):
     assert_devices_agree(run, ALL, rtol=1e-2)
     assert_devices_agree(run, ALONE, rtol=1e-2)
     # Adam's first steps hide the size of a gradient; its mean does not.
