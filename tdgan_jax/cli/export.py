@@ -49,8 +49,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         choices=tuple(STYLES),
         help="how predict shall cut faces out of photographs, for a model whose training images "
         "were faces already, cut by their owner: the way whose faces look most like those. eyes: "
-        "the eyes at the same places in all; box: a square about the detector's box; ifgan: eyes "
-        "and nose at the same places (default: eyes; of other models the way is known). "
+        "the eyes at the same places in all; box: a square about the detector's box; "
+        "eyes-and-nose: three points at the same places, as IF-GAN's are (default: eyes; of other "
+        "models the way is known). "
         "Pictures that are faces already need none: predict --detect none",
     )
     parser.add_argument(

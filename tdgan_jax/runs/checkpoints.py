@@ -10,8 +10,10 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +79,14 @@ class Checkpoints:
         try:
             if step in manager.all_steps():
                 return  # saved before a kill; the same position gives the same parameters
-            manager.save(
-                step,
-                args=ocp.args.Composite(
-                    tree=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(progress)
-                ),
-                force=True,
-            )
+            with _interrupted_afterwards():
+                manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        tree=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(progress)
+                    ),
+                    force=True,
+                )
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot save the checkpoint of step {step} in {self._folder / name}: "
@@ -217,6 +220,23 @@ class Checkpoints:
                 f"{self._folder.parent} holds no checkpoint chosen on {selection!r} yet; "
                 "its first epoch is not finished"
             )
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Delays Ctrl-C to the end of a save, whose threads would go on alone and print a traceback."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda *given: received.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        handler(*received[0])
 
 
 def _without_late_reads(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -182,9 +182,7 @@ def _run_epochs(
     feed, steps_per_epoch = data.feed, data.feed.steps_per_epoch
     last_step = config.training.epochs * steps_per_epoch
     if progress["step"] < last_step:
-        _say(
-            show_progress, "the first step is compiled, unless it was: minutes for a large network"
-        )
+        _say(show_progress, "compiling the first step; minutes for a large network the first time")
     rows = rows_of_this_process(feed.batch_size, program.mesh)
     sample_batch = next(feed.batches(epoch=0, rows=slice(training.sample_rows)))
     started = time.monotonic() - progress["seconds"]

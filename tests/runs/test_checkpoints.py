@@ -1,5 +1,8 @@
 """Checkpoints that would be lost are refused before the first step."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -35,3 +38,22 @@ def test_a_checkpoint_without_its_progress_is_refused(lost):
     check_progress(whole)
     with pytest.raises(UserError, match=f"damaged: its progress lacks {lost}"):
         check_progress({key: value for key, value in whole.items() if key != lost})
+
+
+def test_ctrl_c_in_a_save_waits_for_its_end(tmp_path, monkeypatch, capfd):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_latest(1, {"a": np.zeros(3)}, {"step": 1})
+    manager = checkpoints._manager("latest")
+    save = manager.save
+
+    def interrupted_save(*args, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return save(*args, **options)
+
+    monkeypatch.setattr(manager, "save", interrupted_save)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save_latest(2, {"a": np.ones(3)}, {"step": 2})
+    state, progress = Checkpoints(tmp_path).restore_latest({"a": np.zeros(3)})
+    assert progress["step"] == 2 and state["a"].tolist() == [1.0, 1.0, 1.0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert capfd.readouterr().err == ""
