@@ -67,8 +67,8 @@ def compare(tested: Mapping[str, RunAnswers]) -> dict[str, Any]:
         UserError: If the images or their labels differ, or a run has no branches.
     """
     result: dict[str, Any] = {}
-    first = next(iter(tested))
-    of_first = tested[first]
+    first, of_first = next(iter(tested.items()))
+    right_of_first = None
     for run, (scores, labels, files, names) in tested.items():
         same = np.array_equal(files, of_first.files) and np.array_equal(labels, of_first.labels)
         if not same:
@@ -85,9 +85,10 @@ def compare(tested: Mapping[str, RunAnswers]) -> dict[str, Any]:
             ],
             "disagreement": float(np.mean([(one != other).mean() for one, other in pairs])),
         }
-        if run != first:
-            of_ensemble = of_first.scores[next(iter(of_first.scores))].argmax(axis=1) == labels
-            difference = right[ensemble].astype(float) - of_ensemble
+        if right_of_first is None:
+            right_of_first = right[ensemble]
+        else:
+            difference = right[ensemble].astype(float) - right_of_first
             interval = bootstrap_ratio(difference, np.ones(len(difference)))
             result[run]["difference"] = [float(difference.mean()), *interval]
     return result
